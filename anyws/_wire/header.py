@@ -1,0 +1,30 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, annotation_typing=False
+"""Building frames (RFC 6455, section 5.2)."""
+
+from __future__ import annotations
+
+import anyws._wire.mask as mask  # noqa: PLR0402 - the form that a cimport can stand in for
+
+__all__ = ["frame", "frame_header"]
+
+
+def frame_header(first: int, length: int, mask_bit: int) -> bytes:
+    """Return the header of a frame, without a masking key.
+
+    Args:
+        first: the first byte: FIN, reserved bits and opcode.
+        length: bytes of payload, in the shortest form that holds it.
+        mask_bit: 0x80 when a masking key follows, else 0.
+    """
+    if length < 126:
+        return bytes((first, mask_bit | length))
+    if length < 65536:
+        return bytes((first, mask_bit | 126, length >> 8, length & 0xFF))
+    return bytes((first, mask_bit | 127)) + length.to_bytes(8, "big")
+
+
+def frame(first: int, payload: bytes, key: bytes | None) -> bytes:
+    """Return a whole frame; with a ``key`` of 4 bytes its payload is masked."""
+    if key is None:
+        return frame_header(first, len(payload), 0) + payload
+    return mask.masked_frame(frame_header(first, len(payload), 0x80), key, payload)

@@ -1,0 +1,43 @@
+"""Masking (RFC 6455, section 5.3) and copying, for the plain build.
+
+``mask.pxd`` has the same functions in C; the compiled modules take those instead. Here the whole
+payload is one big integer, since a loop over bytes is a hundred times slower in plain Python.
+"""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["masked_frame", "take_bytes", "take_text", "xor_in_place"]
+
+
+def _keystream(key: bytes, offset: int, length: int) -> int:
+    shift = offset & 3
+    rotated = key[shift:] + key[:shift]
+    return int.from_bytes((rotated * (length // 4 + 1))[:length], sys.byteorder)
+
+
+def xor_in_place(buffer: bytearray, start: int, end: int, key: bytes, offset: int) -> None:
+    """Mask or unmask ``buffer[start:end]``, whose first byte is byte ``offset`` of its payload."""
+    length = end - start
+    if length > 0:
+        payload = int.from_bytes(buffer[start:end], sys.byteorder)
+        payload ^= _keystream(key, offset, length)
+        buffer[start:end] = payload.to_bytes(length, sys.byteorder)
+
+
+def masked_frame(header: bytes, key: bytes, payload: bytes) -> bytes:
+    """Join ``header``, ``key`` and ``payload``, the latter masked with the key."""
+    length = len(payload)
+    number = int.from_bytes(payload, sys.byteorder) ^ _keystream(key, 0, length)
+    return header + key + number.to_bytes(length, sys.byteorder)
+
+
+def take_bytes(buffer: bytearray, start: int, end: int) -> bytes:
+    """Copy ``buffer[start:end]``."""
+    return bytes(memoryview(buffer)[start:end])
+
+
+def take_text(buffer: bytearray, start: int, end: int) -> str:
+    """Decode ``buffer[start:end]`` strictly as UTF-8; raises ``UnicodeDecodeError``."""
+    return str(memoryview(buffer)[start:end], "utf-8")

@@ -1,0 +1,83 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, annotation_typing=False
+"""The common case of receiving: whole data frames that lie complete in the buffer.
+
+Theory of operation. ``scan`` takes what is certainly right and stops at the first frame about which
+there is anything to decide: another opcode, a fragment, a reserved bit, the wrong mask bit, a
+length that is not minimal, over the limit, or above 65 535, an incomplete frame, text that is not
+UTF-8. Such a frame is left untouched for the rules in ``anyws.core.inbound``. So no rule is
+written twice, and nothing here can be stricter or laxer than the rules.
+
+All lengths are compared by subtraction from what is known to be in the buffer; none is added to a
+number that the peer chose.
+"""
+
+from __future__ import annotations
+
+import anyws._wire.mask as mask  # noqa: PLR0402 - the form that a cimport can stand in for
+
+__all__ = ["scan", "unmask"]
+
+
+def scan(
+    buffer: bytearray,
+    start: int,
+    end: int,
+    masked: bool,
+    limit: int,
+    messages: list[str | bytes],
+) -> int:
+    """Append the whole messages at the front of ``buffer[start:end]`` to ``messages``.
+
+    Args:
+        buffer: what was received; payloads are unmasked in place.
+        start: where the first frame begins.
+        end: where the received bytes end.
+        masked: whether frames must be masked (they come from a client).
+        limit: bytes that a message may have.
+        messages: where ``str`` and ``bytes`` go.
+
+    Returns:
+        The position of the first byte that was not taken.
+    """
+    position = start
+    mask_bit = 0x80 if masked else 0
+    smallest = 6 if masked else 2
+    while end - position >= smallest:
+        first = buffer[position]
+        if first != 0x82 and first != 0x81:  # noqa: PLR1714 - two compares compile to plain C
+            break
+        second = buffer[position + 1]
+        if (second & 0x80) != mask_bit:
+            break
+        length = second & 0x7F
+        payload = position + 2
+        if length > 125:
+            if length == 127 or end - position < smallest + 2:
+                break
+            length = buffer[payload] << 8 | buffer[payload + 1]
+            if length < 126:
+                break
+            payload += 2
+        if masked:
+            payload += 4
+        if length > limit or length > end - payload:
+            break
+        if masked:
+            key = mask.take_bytes(buffer, payload - 4, payload)
+            mask.xor_in_place(buffer, payload, payload + length, key, 0)
+        if first == 0x82:
+            messages.append(mask.take_bytes(buffer, payload, payload + length))
+        else:
+            try:
+                messages.append(mask.take_text(buffer, payload, payload + length))
+            except UnicodeDecodeError:
+                if masked:
+                    mask.xor_in_place(buffer, payload, payload + length, key, 0)
+                break
+        position = payload + length
+    return position
+
+
+def unmask(buffer: bytearray, start: int, end: int, key: bytes, offset: int) -> None:
+    """Unmask ``buffer[start:end]``, which begins at byte ``offset`` of its frame's payload."""
+    mask.xor_in_place(buffer, start, end, key, offset)

@@ -1,0 +1,245 @@
+"""Connecting to a server."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+import anyio
+
+from anyws.core.connection import Connection
+from anyws.core.handshake.client import ClientHandshake
+from anyws.core.handshake.uri import parse_uri
+from anyws.enums import Role
+from anyws.limits import Limits
+from anyws.net.stream import StreamTransport
+from anyws.net.transport import current_network
+from anyws.stream.lifetime import ConnectionLifetime
+from anyws.stream.options import ConnectionOptions, deflate_setting
+from anyws.stream.ticker import Ticker
+from anyws.stream.websocket import WebSocket
+from anyws.stream.writer import CHECKPOINT_INTERVAL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from os import PathLike
+
+    from anyio.abc import ByteStream, TaskGroup
+
+    from anyws.core.deflate import Deflate
+    from anyws.net.transport import Transport
+
+__all__ = ["Client", "client_over", "connect"]
+
+#: The original name of ``WebSocket``.
+Client = WebSocket
+
+
+class _Opening:
+    """Does the client's half of an opening handshake."""
+
+    def __init__(
+        self,
+        uri: str,
+        options: ConnectionOptions,
+        *,
+        headers: Mapping[str, str] | Iterable[tuple[str, str]],
+        origin: str | None,
+        subprotocols: Sequence[str],
+        compression: str | Deflate | None,
+        open_timeout: float | None,
+    ) -> None:
+        self.uri = parse_uri(uri)
+        self._options = options
+        self._deflate = deflate_setting(compression)
+        self._handshake = ClientHandshake(
+            self.uri,
+            headers=tuple(headers.items() if hasattr(headers, "items") else headers),
+            origin=origin,
+            subprotocols=subprotocols,
+            compression=self._deflate,
+            limits=options.limits,
+            user_agent="anyws",
+        )
+        self.open_timeout = open_timeout
+
+    async def shake_hands(self, transport: Transport, task_group: TaskGroup) -> WebSocket:
+        """Open a connection on ``transport``; on an error it is the caller's to close."""
+        handshake = self._handshake
+        await transport.send(handshake.data)
+        acceptance = None
+        while acceptance is None:
+            try:
+                data = await transport.receive()
+            except anyio.EndOfStream:
+                handshake.receive_eof()
+            else:
+                acceptance = handshake.receive_data(data)
+        connection = Connection(Role.CLIENT, self._options.limits, acceptance.deflate)
+        return WebSocket(
+            connection,
+            transport,
+            Ticker(task_group, self._options),
+            self._options,
+            request=handshake.request,
+            response=acceptance.response,
+            subprotocol=acceptance.subprotocol,
+            received=handshake.leftover,
+        )
+
+
+def connect(
+    uri: str,
+    *,
+    headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+    origin: str | None = None,
+    subprotocols: Sequence[str] = (),
+    compression: str | Deflate | None = "deflate",
+    limits: Limits | None = None,
+    ping_interval: float | None = 20.0,
+    ping_timeout: float | None = 20.0,
+    open_timeout: float | None = 10.0,
+    close_timeout: float = 10.0,
+    ssl_context: ssl.SSLContext | None = None,
+    unix_path: str | PathLike[str] | None = None,
+    checkpoint_interval: int = CHECKPOINT_INTERVAL,
+) -> ConnectionLifetime:
+    """Connect to a WebSocket server: ``async with connect("ws://...") as websocket``.
+
+    Args:
+        uri: a ``ws://`` or ``wss://`` address (RFC 6455, section 3); a user name and password in it are
+            sent as basic authentication.
+        headers: further header lines of the request, as a mapping or as pairs.
+        origin: the ``Origin`` header, which browsers send.
+        subprotocols: names to offer, the preferred first.
+        compression: ``"deflate"``, ``None``, or a ``Deflate`` with its settings.
+        limits: the bounds to keep; ``Limits()`` if ``None``.
+        ping_interval: seconds of silence after which a ping is sent; ``None`` for never.
+        ping_timeout: seconds that the server has to answer it; ``None`` for ever.
+        open_timeout: seconds for everything until the connection is open; ``None`` for ever.
+        close_timeout: seconds that closing may take.
+        ssl_context: for ``wss``; by default certificates are checked with the system's authorities.
+        unix_path: the path of a UNIX socket to connect to, instead of the address in ``uri``.
+        checkpoint_interval: operations that found work ready between two checkpoints.
+
+    Returns:
+        An async context manager that gives a ``WebSocket``.
+
+    Raises:
+        InvalidURI, ValueError: an argument is wrong; raised by the call itself.
+        OSError: the connection could not be made.
+        TimeoutError: it was not open in time.
+        RejectedHandshake: the server answered with another status than 101.
+        InvalidHandshake: the server's answer breaks a rule of RFC 6455, section 4.
+
+    If cancelled while it opens: nothing is left behind. For the end of the block see ``ConnectionLifetime``.
+    """
+    options = _options(limits, ping_interval, ping_timeout, close_timeout, checkpoint_interval)
+    opening = _Opening(
+        uri,
+        options,
+        headers=headers,
+        origin=origin,
+        subprotocols=subprotocols,
+        compression=compression,
+        open_timeout=open_timeout,
+    )
+    if ssl_context is not None and not opening.uri.secure:
+        raise ValueError("ssl_context is for wss:// addresses")
+
+    async def open_connection(task_group: TaskGroup) -> WebSocket:
+        network = current_network(task_group)
+        context = ssl_context
+        if context is None and opening.uri.secure:
+            context = ssl.create_default_context()
+        hostname = opening.uri.host if opening.uri.secure else None
+        transport: Transport | None = None
+        try:
+            with anyio.fail_after(opening.open_timeout):
+                if unix_path is not None:
+                    transport = await network.connect_unix(
+                        unix_path, ssl_context=context, server_hostname=hostname
+                    )
+                else:
+                    transport = await network.connect_tcp(
+                        opening.uri.host,
+                        opening.uri.port,
+                        ssl_context=context,
+                        server_hostname=hostname,
+                    )
+                return await opening.shake_hands(transport, task_group)
+        except BaseException:
+            if transport is not None:
+                transport.abort()
+            raise
+
+    return ConnectionLifetime(open_connection)
+
+
+def client_over(
+    stream: ByteStream,
+    uri: str,
+    *,
+    headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+    origin: str | None = None,
+    subprotocols: Sequence[str] = (),
+    compression: str | Deflate | None = "deflate",
+    limits: Limits | None = None,
+    ping_interval: float | None = 20.0,
+    ping_timeout: float | None = 20.0,
+    open_timeout: float | None = 10.0,
+    close_timeout: float = 10.0,
+    checkpoint_interval: int = CHECKPOINT_INTERVAL,
+) -> ConnectionLifetime:
+    """Open a client's connection on any byte stream: TLS, a memory pair, a proxy's tunnel.
+
+    Args:
+        stream: an open stream, which the connection owns from now on.
+        uri: what to ask for; its scheme and address only go into the request.
+        headers: see ``connect``, as for the other arguments.
+
+    Returns:
+        An async context manager that gives a ``WebSocket``.
+
+    Raises:
+        See ``connect``; an ``anyio.BrokenResourceError`` takes the place of ``OSError``.
+
+    If cancelled while it opens: the stream is closed.
+    """
+    options = _options(limits, ping_interval, ping_timeout, close_timeout, checkpoint_interval)
+    opening = _Opening(
+        uri,
+        options,
+        headers=headers,
+        origin=origin,
+        subprotocols=subprotocols,
+        compression=compression,
+        open_timeout=open_timeout,
+    )
+
+    async def open_connection(task_group: TaskGroup) -> WebSocket:
+        transport = StreamTransport(stream, task_group)
+        try:
+            with anyio.fail_after(opening.open_timeout):
+                return await opening.shake_hands(transport, task_group)
+        except BaseException:
+            transport.abort()
+            raise
+
+    return ConnectionLifetime(open_connection)
+
+
+def _options(
+    limits: Limits | None,
+    ping_interval: float | None,
+    ping_timeout: float | None,
+    close_timeout: float,
+    checkpoint_interval: int,
+) -> ConnectionOptions:
+    return ConnectionOptions(
+        limits=limits or Limits(),
+        ping_interval=ping_interval,
+        ping_timeout=ping_timeout,
+        close_timeout=close_timeout,
+        checkpoint_interval=checkpoint_interval,
+    )

@@ -1,0 +1,1 @@
+"""The protocol without input and output: no async, no clock, no socket, no logging."""

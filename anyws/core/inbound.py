@@ -1,0 +1,324 @@
+"""Bytes in, messages out: the rules for everything that a peer may send.
+
+Theory of operation
+-------------------
+``receive_data`` is given a buffer just after bytes were received into it. ``_wire.scan`` takes the
+whole, plain data frames from its front; every other frame is judged here, header first. A header
+is judged as soon as its bytes are there, before its payload is waited for and before memory is
+taken. What cannot be used yet is copied away, so that the buffer is free for another connection.
+
+A message that does not lie whole in the buffer becomes an ``IncomingMessage``, which collects it or
+hands it to a sink as it comes. Fragments are joined at once, so that their number costs no memory.
+Text is validated as it comes, so that bad text fails early.
+
+Three things end the reading for good: a close frame, a violation, and a size over a limit. They
+wait their turn: the messages that came before stay in ``messages``, and the ending takes effect
+only when the caller gets there (``anyws.core.connection``). Later bytes are ignored.
+
+Nothing is unbounded. When what is held reaches the limit, parsing stops where it is, in the middle
+of inflating if need be, and ``full`` says so; ``resume`` goes on. The exception is ``hungry``:
+somebody waits for the rest of a message, which may grow to the limit on messages then.
+
+Invariants: ``message`` is None exactly when no message is unfinished. ``_remaining`` counts payload
+bytes of the current data frame that have not come. ``_rest`` holds received bytes not looked at yet.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from typing import TYPE_CHECKING
+
+from anyws._wire.scan import scan, unmask
+from anyws.core import rules
+from anyws.core.message import IncomingMessage
+from anyws.enums import Opcode
+from anyws.errors import Close, ProtocolError
+
+if TYPE_CHECKING:
+    from anyws.core.deflate_streams import Inflater
+    from anyws.core.message import Sink
+    from anyws.limits import Limits
+
+__all__ = ["Inbound"]
+
+_CONTROL_OPCODES = frozenset((Opcode.CLOSE, Opcode.PING, Opcode.PONG))
+_DATA_OPCODES = frozenset((Opcode.CONTINUATION, Opcode.TEXT, Opcode.BINARY))
+#: What a queued message costs beside its payload, so that empty ones count too.
+_MESSAGE_OVERHEAD = 64
+
+
+class Inbound:
+    """Takes received bytes apart, for one connection.
+
+    Args:
+        masked: whether the peer must mask its frames, as clients do.
+        limits: the bounds to keep.
+        inflater: what inflates compressed messages; ``None`` when nothing was negotiated.
+    """
+
+    __slots__ = (
+        "_final",
+        "_inflater",
+        "_key",
+        "_limits",
+        "_masked",
+        "_offset",
+        "_queued",
+        "_remaining",
+        "_rest",
+        "_scan_limit",
+        "close",
+        "failure",
+        "hungry",
+        "message",
+        "messages",
+        "pings",
+        "pongs",
+        "stopped",
+    )
+
+    def __init__(self, *, masked: bool, limits: Limits, inflater: Inflater | None = None) -> None:
+        #: Whole messages in their order.
+        self.messages: deque[str | bytes] = deque()
+        #: The message that has begun and is not finished.
+        self.message: IncomingMessage | None = None
+        #: The peer's close frame, once parsed.
+        self.close: Close | None = None
+        #: The rule that the peer broke, once it did.
+        self.failure: ProtocolError | None = None
+        #: Payloads of pings that want an answer, the latest last.
+        self.pings: list[bytes] = []
+        #: Payloads of pongs that came.
+        self.pongs: list[bytes] = []
+        #: Whether somebody waits for the unfinished message to become whole.
+        self.hungry = False
+        #: Whether received bytes wait here because it became ``full``; ``resume`` takes them.
+        self.stopped = False
+        self._masked = masked
+        self._limits = limits
+        self._inflater = inflater
+        limit = limits.message_size
+        self._scan_limit = sys.maxsize if limit is None else limit
+        self._rest: bytearray | None = None
+        self._queued = 0
+        self._remaining = 0
+        self._offset = 0
+        self._final = False
+        self._key = b""
+
+    @property
+    def ended(self) -> bool:
+        """Whether a close frame or a violation was parsed, after which nothing is."""
+        return self.close is not None or self.failure is not None
+
+    @property
+    def full(self) -> bool:
+        """Whether no more may be parsed before the application takes something."""
+        if self.hungry:
+            return False
+        held = self._queued if self.message is None else self._queued + self.message.held
+        return held >= self._limits.receive_buffer
+
+    def taken(self) -> None:
+        """Note that ``messages`` has become empty."""
+        self._queued = 0
+
+    def receive_data(self, buffer: bytearray, end: int) -> None:
+        """Parse ``buffer[:end]``, which is overwritten in doing so.
+
+        Never raises for what the peer sent: a violation is kept in ``failure``.
+        """
+        rest = self._rest
+        if rest is not None:
+            self._rest = None
+            rest += memoryview(buffer)[:end]
+            self._process(rest, len(rest))
+        else:
+            self._process(buffer, end)
+
+    def resume(self) -> None:
+        """Go on parsing what was left when it became ``full``."""
+        rest, self._rest = self._rest, None
+        self._process(rest or bytearray(), len(rest) if rest else 0)
+
+    def _process(self, buffer: bytearray, end: int) -> None:
+        if self.ended:
+            return
+        self.stopped = False
+        position = end
+        try:
+            position = self._parse(buffer, end)
+        except ProtocolError as error:
+            self.failure = error
+        if self.ended:
+            self.message = self._inflater = None
+        elif position < end:
+            self._rest = bytearray(memoryview(buffer)[position:end])
+
+    def _parse(self, buffer: bytearray, end: int) -> int:
+        """Take frames from ``buffer`` until something is missing; return how far it came."""
+        position = 0
+        while self.close is None:
+            message = self.message
+            busy = message is not None and message.busy
+            if position == end and not busy:
+                break
+            if self.full:
+                self.stopped = True
+                break
+            if message is None:
+                position = self._scan(buffer, position, end)
+                if position == end:
+                    break
+            if message is not None and busy:
+                message.step()
+                self._deliver(message)
+            elif message is not None and self._remaining:
+                position = self._take_payload(message, buffer, position, end)
+            else:
+                header = self._take_header(buffer, position, end)
+                if not header:
+                    break
+                position += header
+        return position
+
+    def _scan(self, buffer: bytearray, position: int, end: int) -> int:
+        found: list[str | bytes] = []
+        after = scan(buffer, position, end, self._masked, self._scan_limit, found)
+        if found:
+            self.messages.extend(found)
+            self._queued += after - position
+        return after
+
+    def _deliver(self, message: IncomingMessage) -> None:
+        """Queue ``message`` if it is complete, unless a sink has it already."""
+        if not message.complete:
+            return
+        self.message = None
+        if message.sink is None:
+            self.messages.append(message.whole())
+            self._queued += message.size + _MESSAGE_OVERHEAD
+
+    # Headers
+
+    def _take_header(self, buffer: bytearray, position: int, end: int) -> int:
+        """Judge the frame at ``position``; return how many bytes of it were taken, 0 for none."""
+        available = end - position
+        first = buffer[position]
+        opcode = first & 0x0F
+        self._judge_first_byte(first, opcode)
+        if available < 2:
+            return 0
+        second = buffer[position + 1]
+        if bool(second & 0x80) is not self._masked:
+            raise ProtocolError(rules.MASK_MISSING if self._masked else rules.MASK_UNEXPECTED)
+        length = second & 0x7F
+        header = 2
+        if opcode >= Opcode.CLOSE:
+            if length > 125:
+                raise ProtocolError(rules.CONTROL_TOO_LONG)
+        elif length > 125:
+            header = 4 if length == 126 else 10
+            if available < header:
+                return 0
+            length = self._extended_length(buffer, position + 2, header - 2)
+        key_size = 4 if self._masked else 0
+        if opcode < Opcode.CLOSE:
+            message = self.message
+            if message is None:
+                inflater = self._inflater if first & 0x40 else None
+                message = IncomingMessage(opcode, self._limits.message_size, inflater)
+            message.judge_frame(length)
+            if available - header < key_size:
+                return 0
+            self.message = message
+            header += key_size
+            self._key = bytes(buffer[position + header - key_size : position + header])
+            self._begin_frame(message, length, final=bool(first & 0x80))
+            return header
+        header += key_size
+        if available - header < length:
+            return 0
+        self._take_control(opcode, buffer, position + header, length)
+        return header + length
+
+    def _judge_first_byte(self, first: int, opcode: int) -> None:
+        if first & 0x30 or (first & 0x40 and (self._inflater is None or opcode not in (1, 2))):
+            raise ProtocolError(rules.RESERVED_BITS)
+        if opcode in _CONTROL_OPCODES:
+            if not first & 0x80:
+                raise ProtocolError(rules.CONTROL_FRAGMENTED)
+        elif opcode not in _DATA_OPCODES:
+            raise ProtocolError(rules.OPCODE_UNKNOWN, f"0x{opcode:X}")
+        elif opcode == Opcode.CONTINUATION:
+            if self.message is None:
+                raise ProtocolError(rules.CONTINUATION_WITHOUT_MESSAGE)
+        elif self.message is not None:
+            raise ProtocolError(rules.MESSAGE_INTERRUPTED)
+
+    @staticmethod
+    def _extended_length(buffer: bytearray, start: int, size: int) -> int:
+        length = int.from_bytes(buffer[start : start + size], "big")
+        if length >= 2**63:
+            raise ProtocolError(rules.LENGTH_TOO_LARGE)
+        if length < 126 or (size == 8 and length < 65536):
+            raise ProtocolError(rules.LENGTH_NOT_MINIMAL, f"{length} in {size} bytes")
+        return length
+
+    def _begin_frame(self, message: IncomingMessage, length: int, *, final: bool) -> None:
+        message.fragments += 1
+        fragments = self._limits.fragments
+        if fragments is not None and message.fragments > fragments:
+            raise ProtocolError(rules.TOO_MANY_FRAGMENTS, f"more than {fragments}")
+        self._final = final
+        self._remaining = length
+        self._offset = 0
+        if not length:
+            message.take(b"", last=final)
+            self._deliver(message)
+
+    # Payloads
+
+    def _take_payload(
+        self, message: IncomingMessage, buffer: bytearray, position: int, end: int
+    ) -> int:
+        stop = position + min(end - position, self._remaining)
+        if self._masked:
+            unmask(buffer, position, stop, self._key, self._offset)
+            self._offset = (self._offset + stop - position) & 3
+        self._remaining -= stop - position
+        piece = bytes(memoryview(buffer)[position:stop])
+        message.take(piece, last=self._final and not self._remaining)
+        self._deliver(message)
+        return stop
+
+    # Control frames
+
+    def _take_control(self, opcode: int, buffer: bytearray, start: int, length: int) -> None:
+        end = start + length
+        if self._masked:
+            unmask(buffer, start, end, bytes(buffer[start - 4 : start]), 0)
+        payload = bytes(buffer[start:end])
+        if opcode == Opcode.PONG:
+            self.pongs.append(payload)
+        elif opcode == Opcode.PING:
+            self.pings.append(payload)
+            if len(self.pings) > self._limits.pending_pongs:
+                del self.pings[0]
+        else:
+            self.close = self._parse_close(payload)
+
+    @staticmethod
+    def _parse_close(payload: bytes) -> Close:
+        if not payload:
+            return Close(1005)
+        if len(payload) == 1:
+            raise ProtocolError(rules.CLOSE_PAYLOAD_TOO_SHORT)
+        code = int.from_bytes(payload[:2], "big")
+        if not rules.close_code_is_valid(code):
+            raise ProtocolError(rules.CLOSE_CODE_INVALID, str(code))
+        try:
+            return Close(code, str(payload[2:], "utf-8"))
+        except UnicodeDecodeError as error:
+            raise ProtocolError(rules.TEXT_NOT_UTF8, "in the reason of a close frame") from error

@@ -1,0 +1,113 @@
+"""Messages in, frames out: what we send, masked and compressed as the role asks."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+from anyws._wire.header import frame, frame_header
+
+if TYPE_CHECKING:
+    from anyws.core.deflate_streams import Deflater
+
+__all__ = ["JOIN_BELOW", "Outbound"]
+
+#: Below this many bytes header and payload are joined, above it the payload is not copied.
+JOIN_BELOW = 16384
+
+_FIN = 0x80
+_RSV1 = 0x40
+
+
+class _KeyPool:
+    """Masking keys from the system's generator, fetched a thousand at a time.
+
+    A key must be unpredictable (RFC 6455, sections 5.3 and 10.3), and a system call for each
+    costs as much as the rest of a small frame.
+    """
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what is left, so that a forked child does not use its parent's keys."""
+        self._pool = b""
+        self._position = 0
+
+    def take(self) -> bytes:
+        """Return 4 bytes that were not used before."""
+        position = self._position
+        if position == len(self._pool):
+            self._pool = secrets.token_bytes(4096)
+            position = 0
+        self._position = position + 4
+        return self._pool[position : position + 4]
+
+
+_keys = _KeyPool()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_keys.forget)
+
+
+class Outbound:
+    """Encodes frames of one connection, in the order in which they are asked for.
+
+    Whatever a method returns must be sent, since the peer's decompressor will miss it otherwise.
+    """
+
+    __slots__ = ("_deflater", "_deflating", "_masked", "_threshold")
+
+    def __init__(self, *, masked: bool, deflater: Deflater | None = None, threshold: int = 0) -> None:
+        self._masked = masked
+        self._deflater = deflater
+        self._threshold = threshold
+        self._deflating = False
+
+    def wants_deflate(self, size: int, compress: bool | None) -> bool:
+        """Tell whether a message that begins with ``size`` bytes goes compressed."""
+        if self._deflater is None or compress is False:
+            return False
+        return compress is True or size >= self._threshold
+
+    def message(self, opcode: int, payload: bytes, compress: bool | None) -> list[bytes]:
+        """Encode one whole message; ``compress`` None leaves the choice to the threshold."""
+        if self._deflater is not None and self.wants_deflate(len(payload), compress):
+            return self.encode(_FIN | _RSV1 | opcode, self._deflater.compress(payload))
+        return self.encode(_FIN | opcode, payload)
+
+    def fragment(
+        self, opcode: int, payload: bytes, *, final: bool, compress: bool | None = None
+    ) -> list[bytes]:
+        """Encode one fragment; ``opcode`` is TEXT or BINARY for the first, else CONTINUATION.
+
+        Only the first fragment's ``compress`` counts: RSV1 belongs to a message's first frame
+        (RFC 7692, section 6).
+        """
+        first = opcode | (_FIN if final else 0)
+        if opcode:
+            self._deflating = self.wants_deflate(len(payload), compress)
+            if self._deflating:
+                first |= _RSV1
+        if self._deflating and self._deflater is not None:
+            payload = self._deflater.finish(payload) if final else self._deflater.fragment(payload)
+        if final:
+            self._deflating = False
+        return self.encode(first, payload)
+
+    def encode(self, first: int, payload: bytes) -> list[bytes]:
+        """Encode a frame whose first byte is ``first``, in one piece or as header and payload."""
+        if self._masked:
+            return [frame(first, payload, _keys.take())]
+        if len(payload) < JOIN_BELOW:
+            return [frame(first, payload, None)]
+        return [frame_header(first, len(payload), 0), payload]
+
+    def control(self, opcode: int, payload: bytes) -> bytes:
+        """Encode a control frame, whose payload is at most 125 bytes."""
+        return frame(_FIN | opcode, payload, _keys.take() if self._masked else None)
+
+    def release(self) -> None:
+        """Give back the compressor's memory; the peer does not notice."""
+        if self._deflater is not None and not self._deflating:
+            self._deflater.reset()

@@ -1,0 +1,272 @@
+"""Sockets on asyncio and uvloop: the loop reads, writes and does TLS, and calls us back.
+
+anyio's own socket stream pauses and resumes reading around every receive and lets the loop allocate
+256 KiB for each; a ``BufferedProtocol`` does neither.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio.lowlevel
+from anyio.abc import SocketAttribute
+from anyio.streams.tls import TLSAttribute
+
+from anyws.net.transport import Transport
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Mapping, Sequence
+    from os import PathLike
+
+__all__ = ["AsyncioNetwork", "AsyncioTransport"]
+
+#: Seconds that the loop may wait for the peer's half of the end of TLS; the WebSocket has
+#: said goodbye already by then.
+_TLS_SHUTDOWN_TIMEOUT = 2.0
+#: Connections accepted in one go.
+_BACKLOG = 1024
+
+
+class AsyncioTransport(Transport, asyncio.BufferedProtocol):
+    """A socket of asyncio or uvloop, plain or TLS.
+
+    Args:
+        accepted: what to call when the connection is there, on a server.
+    """
+
+    reads_by_itself = True
+
+    def __init__(self, accepted: Callable[[Transport], None] | None = None) -> None:
+        super().__init__()
+        self._accepted = accepted
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport
+        self._reading_waiter: asyncio.Future[None] | None = None
+        self._waiters: list[asyncio.Future[None]] | None = None
+        self._paused = False
+        self._lost = False
+        self._tls = False
+
+    # What the loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._tls = transport.get_extra_info("sslcontext") is not None
+        if self._accepted is not None:
+            accepted, self._accepted = self._accepted, None
+            accepted(self)
+
+    def get_buffer(self, sizehint: int) -> Any:
+        return self._receiver.get_buffer(sizehint)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._receiver.buffer_updated(nbytes)
+        self._wake_reader()
+
+    def eof_received(self) -> bool:
+        self._receiver.eof_received()
+        self._wake_reader()
+        # Over TLS a half-closed stream does not exist, and the loop warns when asked for one.
+        return not self._tls
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        self.clogged = False
+        self._receiver.connection_lost(exc)
+        self._wake_reader()
+        self._wake_all()
+
+    def pause_writing(self) -> None:
+        self.clogged = True
+
+    def resume_writing(self) -> None:
+        self.clogged = False
+        self._wake_all()
+
+    def _wake_reader(self) -> None:
+        waiter = self._reading_waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _wake_all(self) -> None:
+        waiters, self._waiters = self._waiters, None
+        for waiter in waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # What the connection calls
+
+    def set_high_water(self, size: int) -> None:
+        super().set_high_water(size)
+        self._transport.set_write_buffer_limits(high=size, low=size // 4)
+
+    async def receive_more(self) -> None:
+        if self._reading_waiter is not None:
+            raise anyio.BusyResourceError("receiving from")
+        if self._lost:
+            await anyio.lowlevel.checkpoint()
+            return
+        self._reading_waiter = waiter = self._loop.create_future()
+        try:
+            await waiter
+        finally:
+            self._reading_waiter = None
+
+    def pause_reading(self) -> None:
+        if not self._paused and not self._lost:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._paused:
+            self._paused = False
+            if not self._lost and not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    def write(self, data: bytes) -> None:
+        if not self._lost:
+            self._transport.write(data)
+
+    def writelines(self, chunks: Sequence[bytes]) -> None:
+        if not self._lost:
+            self._transport.writelines(chunks)
+
+    @property
+    def unsent(self) -> int:
+        return 0 if self._lost else self._transport.get_write_buffer_size()
+
+    def write_eof(self) -> None:
+        if self._lost or self._transport.is_closing():
+            return
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+
+    def call_soon(self, callback: Callable[[], object]) -> None:
+        self._loop.call_soon(callback)
+
+    async def drain(self) -> None:
+        while self.clogged:
+            await self._wait()
+
+    async def aclose(self) -> None:
+        """Send what was written, then close; if cancelled, drop the connection at once."""
+        if self._lost:
+            return
+        self._transport.close()
+        try:
+            while not self._lost:
+                await self._wait()
+        except BaseException:
+            self._transport.abort()
+            raise
+
+    def abort(self) -> None:
+        if not self._lost:
+            self._transport.abort()
+
+    async def _wait(self) -> None:
+        waiter = self._loop.create_future()
+        if self._waiters is None:
+            self._waiters = []
+        self._waiters.append(waiter)
+        await waiter
+
+    @property
+    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
+        info = self._transport.get_extra_info
+        attributes: dict[Any, Callable[[], Any]] = {
+            SocketAttribute.raw_socket: lambda: info("socket"),
+            SocketAttribute.family: lambda: info("socket").family,
+            SocketAttribute.local_address: lambda: _address(info("sockname")),
+            SocketAttribute.remote_address: lambda: _address(info("peername")),
+        }
+        ssl_object = info("ssl_object")
+        if ssl_object is not None:
+            attributes[TLSAttribute.ssl_object] = lambda: ssl_object
+            attributes[TLSAttribute.alpn_protocol] = ssl_object.selected_alpn_protocol
+            attributes[TLSAttribute.peer_certificate] = ssl_object.getpeercert
+            attributes[TLSAttribute.tls_version] = ssl_object.version
+        return attributes
+
+
+def _address(address: Any) -> Any:
+    return address[:2] if isinstance(address, tuple) else address
+
+
+class _Listening:
+    def __init__(self, servers: list[asyncio.Server]) -> None:
+        self._servers = servers
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.close()
+
+
+class AsyncioNetwork:
+    """Connects and accepts with the running loop; needs no helper tasks."""
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        server_hostname: str | None = None,
+    ) -> Transport:
+        options: dict[str, Any] = {}
+        loop = asyncio.get_running_loop()
+        if isinstance(loop, asyncio.BaseEventLoop):
+            # RFC 8305; uvloop tries one address after the other and has no such option.
+            options["happy_eyeballs_delay"] = 0.25
+        if ssl_context is not None:
+            options["ssl"] = ssl_context
+            options["server_hostname"] = server_hostname
+            options["ssl_shutdown_timeout"] = _TLS_SHUTDOWN_TIMEOUT
+        _, transport = await loop.create_connection(AsyncioTransport, host, port, **options)
+        return transport
+
+    async def connect_unix(
+        self,
+        path: str | PathLike[str],
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        server_hostname: str | None = None,
+    ) -> Transport:
+        options: dict[str, Any] = {}
+        if ssl_context is not None:
+            options["ssl"] = ssl_context
+            options["server_hostname"] = server_hostname
+            options["ssl_shutdown_timeout"] = _TLS_SHUTDOWN_TIMEOUT
+        loop = asyncio.get_running_loop()
+        _, transport = await loop.create_unix_connection(AsyncioTransport, path, **options)  # type: ignore[arg-type]
+        return transport
+
+    async def listen(
+        self,
+        sockets: Sequence[socket.socket],
+        accepted: Callable[[Transport], None],
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        handshake_timeout: float,
+    ) -> _Listening:
+        options: dict[str, Any] = {}
+        if ssl_context is not None:
+            options["ssl"] = ssl_context
+            options["ssl_handshake_timeout"] = handshake_timeout
+            options["ssl_shutdown_timeout"] = _TLS_SHUTDOWN_TIMEOUT
+        loop = asyncio.get_running_loop()
+
+        def protocol() -> AsyncioTransport:
+            return AsyncioTransport(accepted)
+
+        servers = []
+        for sock in sockets:
+            unix = sock.family == getattr(socket, "AF_UNIX", None)
+            create = loop.create_unix_server if unix else loop.create_server
+            servers.append(await create(protocol, sock=sock, backlog=_BACKLOG, **options))
+        return _Listening(servers)

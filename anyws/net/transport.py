@@ -1,0 +1,248 @@
+"""The interface between a connection and whatever carries its bytes.
+
+Theory of operation
+-------------------
+A ``Transport`` is an ``anyio.abc.ByteStream`` that can do three things more:
+
+* *Receive into a sink.* A ``Receiver`` says where the next bytes go and is told how many came, so
+  that one buffer per thread serves all connections and is parsed in place. Some transports read by
+  themselves (asyncio calls them back), others read while a task is in ``receive_more``. Callers need
+  not care: ``receive_more`` returns after the receiver was told something.
+* *Write without waiting.* ``write`` either hands the bytes to the kernel or keeps them, and never
+  awaits. What is kept is written where no user's cancel scope reaches, so that a cancellation
+  cannot cut a frame in two. ``clogged`` and ``drain`` are the back-pressure.
+* *Call soon*: run something in the next scheduling round, to send what was left lying.
+
+Until a receiver is attached, the transport collects what comes and is an ordinary byte stream;
+the opening handshake uses it so.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Protocol
+
+import anyio
+from anyio.abc import ByteStream
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Sequence
+    from os import PathLike
+    from socket import socket
+
+    from anyio.abc import TaskGroup
+
+__all__ = ["HIGH_WATER", "Listening", "Network", "Receiver", "Transport", "current_network", "scratch"]
+
+#: Bytes of unsent output above which a transport is clogged, unless set.
+HIGH_WATER = 65536
+_SCRATCH_SIZE = 65536
+
+
+class _Scratch(threading.local):
+    """One receive buffer per thread: it is filled and emptied without a context switch between."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray(_SCRATCH_SIZE)
+
+
+scratch = _Scratch()
+
+
+class Receiver(Protocol):
+    """Takes what a transport receives. None of its methods may block or raise."""
+
+    def get_buffer(self, sizehint: int) -> bytearray | memoryview:
+        """Return where the next bytes go; ``buffer_updated`` follows before anything else runs."""
+
+    def buffer_updated(self, count: int) -> None:
+        """``count`` bytes were put into the buffer."""
+
+    def eof_received(self) -> None:
+        """The peer sends no more."""
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Nothing can be received or sent any more."""
+
+
+class _Collector:
+    """The receiver until the opening handshake is over: keeps bytes for ``receive``."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self.data = bytearray()
+        self.eof = False
+        self.lost = False
+        self.error: Exception | None = None
+
+    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - the loop's signature
+        return scratch.buffer
+
+    def buffer_updated(self, count: int) -> None:
+        self.data += memoryview(scratch.buffer)[:count]
+        if len(self.data) >= HIGH_WATER:
+            self._transport.pause_reading()
+
+    def eof_received(self) -> None:
+        self.eof = True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.lost = True
+        self.error = error
+
+
+class Transport(ByteStream):
+    """A byte stream below one connection.
+
+    Attributes:
+        reads_by_itself: whether bytes come without a task in ``receive_more``.
+        clogged: whether more than the high-water mark waits to be sent.
+    """
+
+    reads_by_itself = False
+
+    def __init__(self) -> None:
+        self._receiver: Receiver = _Collector(self)
+        self._high_water = HIGH_WATER
+        self.clogged = False
+
+    def attach(self, receiver: Receiver) -> bytes:
+        """Give everything received from now on to ``receiver``; return what came before."""
+        collector, self._receiver = self._receiver, receiver
+        if not isinstance(collector, _Collector):
+            return b""
+        if collector.eof:
+            receiver.eof_received()
+        if collector.lost:
+            receiver.connection_lost(collector.error)
+        return bytes(collector.data)
+
+    def set_high_water(self, size: int) -> None:
+        """Set the number of unsent bytes above which the transport is clogged."""
+        self._high_water = size
+
+    @abstractmethod
+    async def receive_more(self) -> None:
+        """Wait until the receiver has been told something.
+
+        If cancelled: nothing is lost; what came is with the receiver.
+
+        Raises:
+            anyio.BusyResourceError: another task is here already.
+        """
+
+    def pause_reading(self) -> None:  # noqa: B027 - for transports that read by themselves
+        """Receive no more for now."""
+
+    def resume_reading(self) -> None:  # noqa: B027 - for transports that read by themselves
+        """Undo ``pause_reading``."""
+
+    @abstractmethod
+    def write(self, data: bytes) -> None:
+        """Send ``data`` as soon as the stream takes it; never waits and never raises."""
+
+    def writelines(self, chunks: Sequence[bytes]) -> None:
+        """Write several pieces, with one system call where the stream can."""
+        for chunk in chunks:
+            self.write(chunk)
+
+    @property
+    @abstractmethod
+    def unsent(self) -> int:
+        """Bytes that were written and that the stream below has not taken yet."""
+
+    @abstractmethod
+    def write_eof(self) -> None:
+        """Send the end of the stream after what was written; where it cannot, close it."""
+
+    @abstractmethod
+    async def drain(self) -> None:
+        """Wait while ``clogged``; returns as well when the connection is lost."""
+
+    @abstractmethod
+    def call_soon(self, callback: Callable[[], object]) -> None:
+        """Call ``callback`` in the next scheduling round."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Drop the stream at once, and what was not sent with it."""
+
+    async def receive(self, max_bytes: int = 65536) -> bytes:
+        """Return what has come, waiting for the first byte; only before ``attach``."""
+        collector = self._receiver
+        if not isinstance(collector, _Collector):
+            raise anyio.BusyResourceError("receiving from")
+        while not collector.data:
+            if collector.lost:
+                raise anyio.BrokenResourceError from collector.error
+            if collector.eof:
+                raise anyio.EndOfStream
+            await self.receive_more()
+        data = bytes(collector.data[:max_bytes])
+        del collector.data[:max_bytes]
+        self.resume_reading()
+        return data
+
+    async def send(self, item: bytes) -> None:
+        """Write ``item`` and wait while the transport is clogged."""
+        self.write(item)
+        await self.drain()
+
+    async def send_eof(self) -> None:
+        """Send the end of the stream."""
+        self.write_eof()
+
+
+class Listening(Protocol):
+    """Sockets on which connections are accepted."""
+
+    def close(self) -> None:
+        """Accept no more."""
+
+
+class Network(Protocol):
+    """What one event loop can connect and accept; its helper tasks run in one task group."""
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        server_hostname: str | None = None,
+    ) -> Transport:
+        """Connect to the first address of ``host`` that answers; raises ``OSError``."""
+
+    async def connect_unix(
+        self,
+        path: str | PathLike[str],
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        server_hostname: str | None = None,
+    ) -> Transport:
+        """Connect to a UNIX socket; raises ``OSError``."""
+
+    async def listen(
+        self,
+        sockets: Sequence[socket],
+        accepted: Callable[[Transport], None],
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        handshake_timeout: float,
+    ) -> Listening:
+        """Call ``accepted`` with a transport for each connection that comes to ``sockets``."""
+
+
+def current_network(task_group: TaskGroup) -> Network:
+    """Return the network of the event loop that runs the calling task."""
+    trio = sys.modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_task():
+        from anyws.net._trio import TrioNetwork
+
+        return TrioNetwork(task_group)
+    from anyws.net._asyncio import AsyncioNetwork
+
+    return AsyncioNetwork()

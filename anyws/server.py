@@ -1,0 +1,465 @@
+"""Serving connections."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+import stat
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from anyio.abc import SocketAttribute
+
+from anyws.core.connection import Connection
+from anyws.core.handshake.http import Response
+from anyws.core.handshake.server import ServerHandshake, error_response
+from anyws.enums import Role
+from anyws.errors import CloseCause, ConnectionClosed, HandshakeError, InvalidHandshake
+from anyws.limits import Limits
+from anyws.net.stream import StreamTransport
+from anyws.net.transport import current_network
+from anyws.stream.lifetime import ConnectionLifetime, sole_exception
+from anyws.stream.options import ConnectionOptions, deflate_setting
+from anyws.stream.ticker import Ticker
+from anyws.stream.websocket import WebSocket
+from anyws.stream.writer import CHECKPOINT_INTERVAL
+
+if TYPE_CHECKING:
+    import re
+    import ssl
+    from collections.abc import Awaitable, Callable, Sequence
+    from os import PathLike
+    from socket import socket
+
+    from anyio.abc import ByteStream, TaskGroup, TaskStatus
+
+    from anyws.core.deflate import Deflate
+    from anyws.core.handshake.http import Request
+    from anyws.net.transport import Listening, Transport
+
+    Handler = Callable[[WebSocket], Awaitable[Any]]
+    ProcessRequest = Callable[[Request], Response | None | Awaitable[Response | None]]
+    SelectSubprotocol = Callable[[Request, Sequence[str]], str | None]
+
+__all__ = ["Server", "accept", "serve"]
+
+_logger = logging.getLogger("anyws.server")
+#: Seconds that a refused client has to end its side of the stream.
+_LINGER = 2.0
+
+
+class _Refused(HandshakeError):
+    """The request was answered with plain HTTP; nothing is left to do."""
+
+
+class _Accepting:
+    """Does the server's half of opening handshakes, all with the same settings."""
+
+    def __init__(
+        self,
+        options: ConnectionOptions,
+        *,
+        subprotocols: Sequence[str],
+        select_subprotocol: SelectSubprotocol | None,
+        compression: str | Deflate | None,
+        origins: Sequence[str | re.Pattern[str] | None] | None,
+        process_request: ProcessRequest | None,
+        open_timeout: float | None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self.options = options
+        self.open_timeout = open_timeout
+        self.ssl_context = ssl_context
+        self._subprotocols = tuple(subprotocols)
+        self._select_subprotocol = select_subprotocol
+        self._deflate = deflate_setting(compression)
+        self._origins = None if origins is None else tuple(origins)
+        self._process_request = process_request
+
+    async def open(self, transport: Transport, ticker: Ticker) -> WebSocket:
+        """Open a connection on ``transport``, which is closed if that fails.
+
+        Raises:
+            _Refused: the request was answered otherwise.
+            TimeoutError: the request did not come in time.
+            anyio.BrokenResourceError: the client went away.
+        """
+        try:
+            with anyio.fail_after(self.open_timeout):
+                return await self._shake_hands(transport, ticker)
+        except _Refused:
+            raise
+        except anyio.EndOfStream:
+            transport.abort()
+            raise anyio.BrokenResourceError("the client went away") from None
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await self._answer(transport, Response(503, body="The server is shutting down.\n"))
+            raise
+        except BaseException:
+            transport.abort()
+            raise
+
+    async def _shake_hands(self, transport: Transport, ticker: Ticker) -> WebSocket:
+        handshake = ServerHandshake(
+            limits=self.options.limits,
+            subprotocols=self._subprotocols,
+            select_subprotocol=self._select_subprotocol,
+            compression=self._deflate,
+            origins=self._origins,
+            secure=self.ssl_context is not None,
+        )
+        try:
+            request = None
+            while request is None:
+                request = handshake.receive_data(await transport.receive())
+            response = await self._ask_user(request)
+            if response is None:
+                handshake.check_upgrade(request)
+                acceptance = handshake.accept(request)
+        except InvalidHandshake as error:
+            _logger.debug("handshake refused: %s", error)
+            response = error_response(error)
+        if response is not None:
+            await self._answer(transport, response)
+            raise _Refused(f"the request was answered {response.status}")
+        transport.write(acceptance.data)
+        connection = Connection(Role.SERVER, self.options.limits, acceptance.deflate)
+        return WebSocket(
+            connection,
+            transport,
+            ticker,
+            self.options,
+            request=request,
+            response=acceptance.response,
+            subprotocol=acceptance.subprotocol,
+            received=handshake.leftover,
+        )
+
+    async def _ask_user(self, request: Request) -> Response | None:
+        if self._process_request is None:
+            return None
+        try:
+            response = self._process_request(request)
+            if inspect.isawaitable(response):
+                response = await response
+        except Exception:
+            _logger.exception("process_request failed")
+            return Response(500, body="The server failed to answer this request.\n")
+        return response
+
+    async def _answer(self, transport: Transport, response: Response) -> None:
+        """Send a plain HTTP answer, then end the stream without a reset that could overtake it."""
+        transport.write(response.serialize())
+        with anyio.move_on_after(self.options.close_timeout):
+            await transport.drain()
+            transport.write_eof()
+            with anyio.move_on_after(_LINGER):
+                try:
+                    while True:
+                        await transport.receive()
+                except (anyio.EndOfStream, anyio.BrokenResourceError):
+                    pass
+            await transport.aclose()
+            return
+        transport.abort()
+
+
+class Server:
+    """A running server; what ``serve`` gives to ``task_status``."""
+
+    def __init__(
+        self, handler: Handler, accepting: _Accepting, sockets: Sequence[socket], task_group: TaskGroup
+    ) -> None:
+        self._handler = handler
+        self._accepting = accepting
+        self._sockets = tuple(sockets)
+        self._addresses = [sock.getsockname() for sock in sockets]
+        self._task_group = task_group
+        self._ticker = Ticker(task_group, accepting.options)
+        self._listening: Listening | None = None
+        self._clients: set[WebSocket] = set()
+        self._serving = 0
+        self._stopping: anyio.Event = anyio.Event()
+        self._idle: anyio.Event | None = None
+
+    @property
+    def sockets(self) -> tuple[socket, ...]:
+        """The listening sockets."""
+        return self._sockets
+
+    @property
+    def port(self) -> int:
+        """The TCP port of the first socket; raises ``ValueError`` for a UNIX socket."""
+        address = self._addresses[0]
+        if not isinstance(address, tuple):
+            raise ValueError(f"the server listens on a UNIX socket, {address!r}")  # noqa: TRY004
+        port: int = address[1]
+        return port
+
+    @property
+    def clients(self) -> frozenset[WebSocket]:
+        """The connections that are open now."""
+        return frozenset(self._clients)
+
+    async def aclose(self, grace: float | None = None) -> None:
+        """Stop serving: accept no more, close every client with 1001, wait for the handlers.
+
+        Args:
+            grace: seconds that handlers have to end, ``close_timeout`` if ``None``; after that
+                they are cancelled.
+
+        If cancelled: the handlers are cancelled at once.
+        """
+        if grace is None:
+            grace = self._accepting.options.close_timeout
+        self._stop_listening()
+        try:
+            for client in self.clients:
+                self._task_group.start_soon(client.close_for, CloseCause.GOING_AWAY, 1001)
+            with anyio.move_on_after(grace):
+                while self._serving:
+                    self._idle = anyio.Event()
+                    await self._idle.wait()
+        finally:
+            self._stopping.set()
+
+    async def start(self) -> None:
+        """Begin to accept connections."""
+        network = current_network(self._task_group)
+        self._listening = await network.listen(
+            self._sockets,
+            self._accepted,
+            ssl_context=self._accepting.ssl_context,
+            handshake_timeout=self._accepting.open_timeout or 60.0,
+        )
+
+    async def wait(self) -> None:
+        """Wait until ``aclose`` was called."""
+        try:
+            await self._stopping.wait()
+        finally:
+            self._stop_listening()
+
+    def _stop_listening(self) -> None:
+        if self._listening is not None:
+            listening, self._listening = self._listening, None
+            listening.close()
+
+    def _accepted(self, transport: Transport) -> None:
+        self._serving += 1
+        self._task_group.start_soon(self._serve_client, transport)
+
+    async def _serve_client(self, transport: Transport) -> None:
+        try:
+            websocket = await self._open(transport)
+            if websocket is not None:
+                self._clients.add(websocket)
+                try:
+                    await run_handler(self._handler, websocket)
+                finally:
+                    self._clients.discard(websocket)
+        finally:
+            self._serving -= 1
+            if not self._serving and self._idle is not None:
+                self._idle.set()
+
+    async def _open(self, transport: Transport) -> WebSocket | None:
+        try:
+            return await self._accepting.open(transport, self._ticker)
+        except _Refused:
+            return None
+        except (TimeoutError, OSError, anyio.BrokenResourceError) as error:
+            _logger.debug("handshake failed: %r", error)
+            return None
+
+
+async def run_handler(handler: Handler, websocket: WebSocket) -> None:
+    """Let ``handler`` have the connection, and close it as the handler's end demands."""
+    try:
+        await handler(websocket)
+    except ConnectionClosed as error:
+        _logger.debug("handler ended with %r: %s", websocket, error)
+    except Exception:
+        _logger.exception("handler of %r failed", websocket)
+        with anyio.CancelScope(shield=True):
+            await websocket.close_for(CloseCause.HANDLER_FAILED, 1011)
+    except BaseException:
+        with anyio.CancelScope(shield=True):
+            await websocket.close_for(CloseCause.GOING_AWAY, 1001)
+        raise
+    with anyio.CancelScope(shield=True):
+        await websocket.close()
+
+
+async def serve(
+    handler: Handler,
+    host: str | None = None,
+    port: int = 0,
+    *,
+    unix_path: str | PathLike[str] | None = None,
+    subprotocols: Sequence[str] = (),
+    select_subprotocol: SelectSubprotocol | None = None,
+    compression: str | Deflate | None = "deflate",
+    origins: Sequence[str | re.Pattern[str] | None] | None = None,
+    process_request: ProcessRequest | None = None,
+    limits: Limits | None = None,
+    ping_interval: float | None = 20.0,
+    ping_timeout: float | None = 20.0,
+    open_timeout: float | None = 10.0,
+    close_timeout: float = 10.0,
+    ssl_context: ssl.SSLContext | None = None,
+    checkpoint_interval: int = CHECKPOINT_INTERVAL,
+    task_status: TaskStatus[Server] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve WebSocket connections until cancelled, or until ``Server.aclose`` is called.
+
+    Each connection has its ``handler`` in a task of its own. When a handler returns, its connection is
+    closed with 1000; when it raises, the exception is logged, the connection is closed with 1011, and
+    the others go on.
+
+    Args:
+        handler: an async function that takes a ``WebSocket``.
+        host: the address to listen on; ``None`` for all.
+        port: the TCP port; 0 for any that is free.
+        unix_path: listen on a UNIX socket with this path instead.
+        subprotocols: names that are spoken here, the preferred first. The first that the client
+            offers is taken; with none in common the connection is opened without.
+        select_subprotocol: chooses instead: takes the request and the names offered.
+        compression: ``"deflate"``, ``None``, or a ``Deflate`` with its settings.
+        origins: what a request's ``Origin`` may be: strings, compiled patterns, ``"*"`` for all, ``None``
+            for requests without one. By default an origin that is there must match ``Host``, so
+            that pages of other sites cannot use their visitors' cookies here.
+        process_request: takes each request before the upgrade, sync or async; what it returns is
+            sent as a plain HTTP answer, ``None`` goes on with the upgrade.
+        limits: the bounds to keep for each connection; ``Limits()`` if ``None``.
+        ping_interval: seconds of silence after which a ping is sent; ``None`` for never.
+        ping_timeout: seconds that the client has to answer it; ``None`` for ever.
+        open_timeout: seconds for the opening handshake; ``None`` for ever.
+        close_timeout: seconds that closing may take.
+        ssl_context: serve ``wss`` with these certificates.
+        checkpoint_interval: operations that found work ready between two checkpoints.
+        task_status: for ``await task_group.start(serve, ...)``, which gives the ``Server``.
+
+    Raises:
+        OSError: the address cannot be listened on.
+        ValueError: an argument is wrong.
+
+    If cancelled: every client gets a close frame with 1001 and has ``close_timeout`` to answer.
+    """
+    options = ConnectionOptions(
+        limits=limits or Limits(),
+        ping_interval=ping_interval,
+        ping_timeout=ping_timeout,
+        close_timeout=close_timeout,
+        checkpoint_interval=checkpoint_interval,
+    )
+    accepting = _Accepting(
+        options,
+        subprotocols=subprotocols,
+        select_subprotocol=select_subprotocol,
+        compression=compression,
+        origins=origins,
+        process_request=process_request,
+        open_timeout=open_timeout,
+        ssl_context=ssl_context,
+    )
+    sockets = await _bind(host, port, unix_path)
+    failure: BaseException | None = None
+    try:
+        async with anyio.create_task_group() as task_group:
+            server = Server(handler, accepting, sockets, task_group)
+            await server.start()
+            task_status.started(server)
+            await server.wait()
+            task_group.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        failure = sole_exception(group)
+    finally:
+        for sock in sockets:
+            sock.close()
+        if unix_path is not None:
+            _unlink_socket(unix_path)
+    if failure is not None:
+        raise failure
+
+
+async def _bind(
+    host: str | None, port: int, unix_path: str | PathLike[str] | None
+) -> list[socket]:
+    """Return listening sockets, which are the caller's to close."""
+    if unix_path is not None:
+        if host is not None or port:
+            raise ValueError("give either unix_path, or host and port")
+        listeners = [await anyio.create_unix_listener(unix_path)]
+    else:
+        listeners = (await anyio.create_tcp_listener(local_host=host, local_port=port)).listeners
+    sockets = []
+    for listener in listeners:
+        sockets.append(listener.extra(SocketAttribute.raw_socket).dup())
+        await listener.aclose()
+    return sockets
+
+
+def _unlink_socket(path: str | PathLike[str]) -> None:
+    try:
+        if stat.S_ISSOCK(os.stat(path).st_mode):
+            os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def accept(
+    stream: ByteStream,
+    *,
+    subprotocols: Sequence[str] = (),
+    select_subprotocol: SelectSubprotocol | None = None,
+    compression: str | Deflate | None = "deflate",
+    origins: Sequence[str | re.Pattern[str] | None] | None = None,
+    process_request: ProcessRequest | None = None,
+    limits: Limits | None = None,
+    ping_interval: float | None = 20.0,
+    ping_timeout: float | None = 20.0,
+    open_timeout: float | None = 10.0,
+    close_timeout: float = 10.0,
+    checkpoint_interval: int = CHECKPOINT_INTERVAL,
+) -> ConnectionLifetime:
+    """Open a server's connection on any byte stream: ``async with accept(stream) as websocket``.
+
+    Args:
+        stream: an open stream, which the connection owns from now on.
+        subprotocols: see ``serve``, as for the other arguments.
+
+    Returns:
+        An async context manager that gives a ``WebSocket``.
+
+    Raises:
+        HandshakeError: the request was refused, or answered by ``process_request``.
+        TimeoutError: the request did not come in time.
+        anyio.BrokenResourceError: the client went away.
+
+    If cancelled while it opens: the client is answered 503 and the stream is closed.
+    """
+    options = ConnectionOptions(
+        limits=limits or Limits(),
+        ping_interval=ping_interval,
+        ping_timeout=ping_timeout,
+        close_timeout=close_timeout,
+        checkpoint_interval=checkpoint_interval,
+    )
+    accepting = _Accepting(
+        options,
+        subprotocols=subprotocols,
+        select_subprotocol=select_subprotocol,
+        compression=compression,
+        origins=origins,
+        process_request=process_request,
+        open_timeout=open_timeout,
+    )
+
+    async def open_connection(task_group: TaskGroup) -> WebSocket:
+        transport = StreamTransport(stream, task_group)
+        return await accepting.open(transport, Ticker(task_group, options))
+
+    return ConnectionLifetime(open_connection)

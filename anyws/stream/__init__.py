@@ -1,0 +1,1 @@
+"""One open connection, async: receiving, sending, keeping alive, closing."""

@@ -1,0 +1,192 @@
+"""How a connection ends (RFC 6455, section 7).
+
+Theory of operation
+-------------------
+``reach_end`` is called when the application has taken all messages before the peer's close frame or
+violation; it puts our answer into the write buffer. ``close`` does the rest, once: our close frame if
+none is out, the peer's, the end of the TCP stream, each within the one timeout, then the
+transport is closed. A second caller waits for the first. Cancelled or out of time, it
+drops the connection; so closing always ends.
+
+The server ends the TCP stream first and then reads until the client has (section 7.1.1): closing
+a socket on which input waits would send a reset, which may overtake the close frame.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.lowlevel
+
+from anyws.core.connection import close_payload
+from anyws.core.message import Discard
+from anyws.enums import Role, State
+from anyws.errors import CloseCause
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from anyws.core.connection import Connection
+    from anyws.net.transport import Transport
+    from anyws.stream.receiver import Receiver
+    from anyws.stream.writer import WebSocketWriter
+
+__all__ = ["Closing"]
+
+#: Seconds that a client waits for the server to end TCP after both close frames.
+_CLIENT_LINGER = 1.0
+
+
+class Closing:
+    """Ends one connection, once.
+
+    Args:
+        timeout: seconds that the closing handshake and the end of TCP may take together.
+        closed: what to call when the transport is closed.
+    """
+
+    __slots__ = (
+        "_connection",
+        "_done",
+        "_in_progress",
+        "_on_closed",
+        "_receiver",
+        "_transport",
+        "_writer",
+        "timeout",
+    )
+
+    def __init__(
+        self,
+        connection: Connection,
+        transport: Transport,
+        timeout: float,
+        on_closed: Callable[[], None],
+    ) -> None:
+        self._connection = connection
+        self._transport = transport
+        self._receiver: Receiver
+        self._writer: WebSocketWriter
+        self.timeout = timeout
+        self._on_closed = on_closed
+        self._in_progress: anyio.Event | None = None
+        self._done = False
+
+    def attach(self, receiver: Receiver, writer: WebSocketWriter) -> None:
+        """Complete the circle of the connection's parts."""
+        self._receiver = receiver
+        self._writer = writer
+
+    def reach_end(self) -> None:
+        """Let the peer's close frame, its violation, or the loss of the stream take effect."""
+        connection = self._connection
+        if connection.inbound.ended:
+            frame = connection.reach_end()
+            if frame:
+                self._writer.write_control([frame])
+        if self._receiver.lost or (self._receiver.eof and not connection.inbound.ended):
+            self.lose()
+
+    def lose(self, cause: CloseCause = CloseCause.CONNECTION_LOST, detail: str = "") -> None:
+        """Note that the stream is gone."""
+        if not detail and self._receiver.error is not None:
+            detail = str(self._receiver.error) or type(self._receiver.error).__name__
+        self._connection.lose(cause, detail)
+        self._writer.finished = True
+        self._on_closed()
+
+    def fail(self, code: int, reason: str, cause: CloseCause, detail: str) -> None:
+        """Send a close frame that says what went wrong; the handshake is left to ``close``."""
+        if self._connection.sent is None and not self._writer.finished:
+            frame = self._connection.send_close(code, reason, cause, detail)
+            self._writer.write_control([frame])
+            self._receiver.notify()
+
+    def drop(self, cause: CloseCause, detail: str = "") -> None:
+        """Drop the connection at once, without a handshake."""
+        self._transport.abort()
+        self.lose(cause, detail)
+        self._finish()
+
+    async def close(
+        self, code: int, reason: str = "", cause: CloseCause = CloseCause.CLOSED_BY_US
+    ) -> None:
+        """Close the connection; returns when it is closed, ``timeout`` seconds later at most.
+
+        Raises:
+            ValueError: the code or the reason may not be sent; nothing has happened then.
+
+        If cancelled: the connection is dropped at once.
+        """
+        close_payload(code, reason)
+        if self._done:
+            await anyio.lowlevel.checkpoint()
+            return
+        if self._in_progress is not None:
+            await self._in_progress.wait()
+            return
+        self._in_progress = anyio.Event()
+        try:
+            self.reach_end()
+            if self._connection.state is State.OPEN:
+                self.fail(code, reason, cause, "")
+            with anyio.move_on_after(self.timeout) as scope:
+                await self._shake_hands()
+                await self._end_stream()
+            if scope.cancelled_caught:
+                self.drop(CloseCause.CLOSE_TIMEOUT)
+        except BaseException:
+            self.drop(CloseCause.ABORTED)
+            raise
+        finally:
+            self._finish()
+
+    def _finish(self) -> None:
+        self._done = True
+        if self._connection.state is not State.CLOSED:
+            self._connection.lose()
+        self._writer.finished = True
+        self._on_closed()
+        if self._in_progress is not None:
+            self._in_progress.set()
+
+    async def _shake_hands(self) -> None:
+        """Read until the peer's close frame, dropping the messages that nobody receives."""
+        receiver = self._receiver
+        inbound = self._connection.inbound
+        kept = len(inbound.messages)
+        while inbound.stopped or not receiver.finished:
+            if receiver.waiting:
+                await receiver.changed()
+                continue
+            if inbound.message is not None:
+                inbound.message.attach(Discard())
+            await receiver.more(hungry=True)
+            while len(inbound.messages) > kept:
+                inbound.messages.pop()
+        self.reach_end()
+
+    async def _end_stream(self) -> None:
+        connection, transport, receiver = self._connection, self._transport, self._receiver
+        self._writer.flush_nowait()
+        self._writer.finished = True
+        failed = connection.received is None
+        if connection.role is Role.SERVER or failed:
+            transport.write_eof()
+            await receiver.end()
+        else:
+            with anyio.move_on_after(_CLIENT_LINGER):
+                await receiver.end()
+        await transport.aclose()
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the handshake is over and the stream is not."""
+        return self._connection.state is State.CLOSED and not self._writer.finished
+
+    def end_writing(self) -> None:
+        """Send the end of the stream, for an application that takes its time."""
+        self._writer.flush_nowait()
+        self._writer.finished = True
+        self._transport.write_eof()

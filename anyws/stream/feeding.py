@@ -1,0 +1,116 @@
+"""Where the pieces of a fed message come from."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import anyio.to_thread
+from anyio.abc import ByteReceiveStream
+
+from anyws.enums import DataType
+from anyws.stream.buffer import Buffer
+from anyws.stream.fragment import FragmentContext
+
+if TYPE_CHECKING:
+    from anyws.stream.writer import WebSocketWriter
+
+__all__ = ["Source", "feed"]
+
+Piece: TypeAlias = "str | bytes | bytearray | memoryview"
+
+
+class _File(Protocol):
+    def read(self, size: int, /) -> Any: ...
+
+
+Source: TypeAlias = (
+    "Buffer | ByteReceiveStream | AsyncIterable[Piece] | Iterable[Piece] | _File"
+)
+
+#: Bytes or characters read from a file at once, since each read is a trip to a thread.
+_FILE_READ = 65536
+
+
+async def feed(
+    writer: WebSocketWriter,
+    source: Source,
+    op_code: DataType | int | None,
+    chunksize: int,
+    drain_every: int,
+    *,
+    force: bool,
+    compress: bool | None,
+) -> None:
+    """Send what ``source`` gives as one message; see ``WebSocketWriter.feed``."""
+    if chunksize < 1 or drain_every < 1:
+        raise ValueError("chunksize and drain_every must be at least 1 byte")
+    if op_code is None:
+        op_code = getattr(source, "data_type", None)
+    kind = None if op_code is None else DataType(op_code)
+    undrained = 0
+    context = FragmentContext(writer, force=force, compress=compress, data_type=kind)
+    async with aclosing(_pieces(source, chunksize)) as pieces, context as stream:
+        async for piece in pieces:
+            final = isinstance(source, Buffer) and source.at_eof()
+            await stream.send(piece, final=final)
+            undrained += len(piece)
+            if undrained >= drain_every:
+                undrained = 0
+                await writer.flush()
+
+
+async def _pieces(source: Source, size: int) -> AsyncIterator[Piece]:
+    """Give what comes from ``source``, cut into pieces of at most ``size`` bytes."""
+    if isinstance(source, Buffer):
+        while data := await source.read(size):
+            yield data
+        return
+    async with aclosing(_chunks(source)) as chunks:
+        async for chunk in chunks:
+            if isinstance(chunk, str) and len(chunk) * 4 > size:
+                for start in range(0, len(chunk), max(1, size // 4)):
+                    yield chunk[start : start + max(1, size // 4)]
+            elif len(chunk) <= size:
+                yield chunk
+            else:
+                for start in range(0, len(chunk), size):
+                    yield chunk[start : start + size]
+
+
+async def _chunks(source: Any) -> AsyncIterator[Piece]:
+    if isinstance(source, (str, bytes, bytearray, memoryview)):
+        raise TypeError("feed takes a source of chunks; use send for a message that is there")
+    if isinstance(source, ByteReceiveStream):
+        async for chunk in source:
+            yield chunk
+    elif hasattr(source, "read"):
+        async for chunk in _file_chunks(source):
+            yield chunk
+    elif isinstance(source, AsyncIterable):
+        try:
+            async for chunk in source:
+                yield chunk
+        finally:
+            if hasattr(source, "aclose"):
+                await source.aclose()
+    elif isinstance(source, Iterable):
+        for chunk in source:
+            yield chunk
+    else:
+        raise TypeError(
+            "feed takes a Buffer, a byte stream, an iterable of chunks or an open file, "
+            f"not {type(source).__name__}"
+        )
+
+
+async def _file_chunks(file: Any) -> AsyncIterator[Piece]:
+    while True:
+        if hasattr(file, "wrapped"):
+            chunk = await file.read(_FILE_READ)
+        else:
+            chunk = await anyio.to_thread.run_sync(file.read, _FILE_READ)
+        if not chunk:
+            return
+        yield chunk

@@ -1,0 +1,159 @@
+"""One message in several frames (RFC 6455, section 5.4)."""
+
+from __future__ import annotations
+
+import codecs
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.lowlevel
+
+from anyws.enums import DataType, Opcode
+from anyws.errors import CloseCause
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from anyws.stream.writer import WebSocketWriter
+
+__all__ = ["FragmentContext"]
+
+_utf8_decoder = codecs.getincrementaldecoder("utf-8")
+
+
+class FragmentContext:
+    """Sends one message piece by piece; made by ``WebSocketWriter.fragment``.
+
+    From its first piece to its last no other message goes out, while pings, pongs and the close frame
+    go between. Leaving the ``async with`` block sends the empty final frame. If the block
+    raises or is cancelled after the first piece, half a message cannot be taken back: no
+    final frame is sent and the connection is closed with 1011. Before the first piece,
+    nothing has happened.
+    """
+
+    def __init__(
+        self,
+        writer: WebSocketWriter,
+        *,
+        force: bool,
+        compress: bool | None,
+        data_type: DataType | None = None,
+    ) -> None:
+        self._writer = writer
+        self._force = force
+        self._compress = compress
+        self._data_type = data_type
+        self._kind: DataType | None = data_type
+        self._utf8: codecs.IncrementalDecoder | None = None
+        self._entered = False
+        self._begun = False
+        self._finished = False
+        self._sending = False
+
+    async def __aenter__(self) -> Self:
+        """Enter the block; nothing is sent and nobody is held up yet."""
+        if self._entered:
+            raise RuntimeError("a fragment() can be entered once")
+        self._entered = True
+        return self
+
+    async def send(
+        self, data: str | bytes | bytearray | memoryview, *, final: bool = False
+    ) -> None:
+        """Send one piece of the message, at once.
+
+        Args:
+            data: ``str`` for a text message, bytes-like for a binary one.
+            final: whether this piece is the last, which saves the empty final frame.
+
+        Raises:
+            TypeError: ``data`` is of another kind than the first piece; it is not sent.
+            RuntimeError: the message is finished already, or the block is not entered.
+            ConnectionClosed: the connection is closing or closed.
+
+        If cancelled: this piece was not sent, or was sent whole; the block decides what
+        becomes of the message.
+        """
+        if not self._entered or self._finished:
+            raise RuntimeError("the message is finished" if self._entered else "not entered")
+        if self._sending:
+            raise anyio.BusyResourceError("sending a fragment on")
+        payload = self._encode(data, final=final)
+        self._sending = True
+        try:
+            writer = self._writer
+            first = not self._begun
+            if first:
+                await writer.begin_message(force=self._force)
+            opcode = self._kind if first else Opcode.CONTINUATION
+            try:
+                await writer.send_fragment(
+                    opcode or 0, payload, final=final, force=self._force, compress=self._compress
+                )
+            except BaseException:
+                if first:
+                    writer.end_message()
+                raise
+            self._begun = True
+            if final:
+                self._finish()
+        finally:
+            self._sending = False
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Finish the message, or fail the connection when it cannot be finished."""
+        if self._finished:
+            return
+        if not self._begun:
+            self._finished = True
+            if exc is None and self._kind is not None:
+                await self._writer.begin_message(force=self._force)
+                self._writer.finish_message(self._kind, compress=self._compress)
+                self._writer.end_message()
+            return
+        reason = None if exc is None else repr(exc)
+        if self._utf8 is not None and exc is None:
+            try:
+                self._utf8.decode(b"", True)  # noqa: FBT003 - positional in codecs
+            except UnicodeDecodeError as error:
+                self._abandon(repr(error))
+                raise
+        if reason is not None:
+            self._abandon(reason)
+            return
+        self._writer.finish_message(Opcode.CONTINUATION, compress=None)
+        self._finish()
+        await anyio.lowlevel.checkpoint()
+
+    def _encode(self, data: str | bytes | bytearray | memoryview, *, final: bool) -> bytes:
+        if isinstance(data, str):
+            kind, payload = DataType.TEXT, data.encode()
+        elif isinstance(data, (bytes, bytearray, memoryview)):
+            kind, payload = DataType.BINARY, bytes(data)
+        else:
+            raise TypeError(f"a message must be str or bytes-like, not {type(data).__name__}")
+        if self._data_type is None:
+            if self._kind is None:
+                self._kind = kind
+            elif self._kind is not kind:
+                raise TypeError(f"the message is {self._kind.name.lower()}, this piece is not")
+        elif self._kind is DataType.TEXT:
+            # The bytes of a text message may come from anywhere; the peer would close on bad ones.
+            if self._utf8 is None:
+                self._utf8 = _utf8_decoder()
+            self._utf8.decode(payload, final)
+        return payload
+
+    def _finish(self) -> None:
+        self._finished = True
+        self._writer.end_message()
+
+    def _abandon(self, reason: str) -> None:
+        self._writer.abandon_message(reason, CloseCause.MESSAGE_ABANDONED)
+        self._finish()

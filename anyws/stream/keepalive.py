@@ -1,0 +1,142 @@
+"""Pings: asked for by the user, and sent to find out whether a silent peer is still there.
+
+Theory of operation
+-------------------
+One ticker per task group calls ``tick`` of every connection; no connection has a timer of its own. Time
+is what the ticker says, so it is as exact as the ticks are close (a quarter of the
+interval or the timeout, half a second at most).
+
+Any byte from the peer counts as life. After ``interval`` seconds without one a ping is sent, and its
+``timeout`` runs from the moment the ping has left the write buffer. Both stand still while we
+ourselves do not read although data may wait: then a missing pong says nothing about the peer.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import anyio
+
+from anyws.enums import Opcode, State
+
+if TYPE_CHECKING:
+    from anyws.core.connection import Connection
+    from anyws.net.transport import Transport
+    from anyws.stream.writer import WebSocketWriter
+
+__all__ = ["TICK", "Keepalive", "Pings", "tick_length"]
+
+#: Seconds between two ticks, at most: a connection that nobody receives from is looked after
+#: when a whole tick has passed without its application, so within a second.
+TICK = 0.5
+
+
+def tick_length(interval: float | None, timeout: float | None) -> float:
+    """Return the seconds between two ticks for these settings."""
+    return min([TICK] + [value / 4 for value in (interval, timeout) if value is not None])
+
+
+class Pings:
+    """Pings that wait for their pong, in the order in which they were sent."""
+
+    __slots__ = ("_waiting", "latency")
+
+    def __init__(self) -> None:
+        #: Seconds from the last answered ping to its pong, ``None`` before the first.
+        self.latency: float | None = None
+        self._waiting: dict[bytes, tuple[float, anyio.Event | None]] | None = None
+
+    def add(self, event: anyio.Event | None) -> bytes:
+        """Note a ping that is about to be sent; return the payload it must carry."""
+        if self._waiting is None:
+            self._waiting = {}
+        payload = secrets.token_bytes(4)
+        self._waiting[payload] = (anyio.current_time(), event)
+        return payload
+
+    def forget(self, payload: bytes) -> None:
+        """Stop waiting for a ping."""
+        if self._waiting is not None:
+            self._waiting.pop(payload, None)
+
+    def received(self, pongs: list[bytes]) -> None:
+        """Take pongs: each answers its ping and all that were sent before (RFC 6455, 5.5.3)."""
+        for pong in pongs:
+            waiting = self._waiting
+            if waiting is None or pong not in waiting:
+                continue
+            self.latency = anyio.current_time() - waiting[pong][0]
+            for payload in list(waiting):
+                _, event = waiting.pop(payload)
+                if event is not None:
+                    event.set()
+                if payload == pong:
+                    break
+
+    def wake(self) -> None:
+        """Wake everybody who waits, since no pong will come."""
+        waiting, self._waiting = self._waiting, None
+        for _, event in (waiting or {}).values():
+            if event is not None:
+                event.set()
+
+
+class Keepalive:
+    """Finds out whether a silent peer is still there.
+
+    Args:
+        interval: seconds of silence after which a ping is sent; ``None`` for never.
+        timeout: seconds that the peer has to answer it; ``None`` for ever.
+    """
+
+    __slots__ = ("_deadline", "_interval", "_mark", "_outstanding", "_silent_since", "_timeout")
+
+    def __init__(self, interval: float | None, timeout: float | None) -> None:
+        self._interval = interval
+        self._timeout = timeout
+        self._silent_since: float | None = None
+        self._outstanding: bytes | None = None
+        self._mark = 0
+        self._deadline: float | None = None
+
+    def heard(self) -> None:
+        """Note that a byte has come."""
+        self._silent_since = None
+        self._outstanding = self._deadline = None
+
+    def stand_still(self, elapsed: float) -> None:
+        """Let ``elapsed`` seconds not count, since we did not read."""
+        if self._silent_since is not None:
+            self._silent_since += elapsed
+        if self._deadline is not None:
+            self._deadline += elapsed
+
+    def tick(
+        self,
+        now: float,
+        connection: Connection,
+        transport: Transport,
+        writer: WebSocketWriter,
+        pings: Pings,
+    ) -> bool:
+        """Send the ping that is due; return whether the peer has failed to answer one."""
+        if self._silent_since is None:
+            self._silent_since = now
+        if self._interval is None or connection.state is not State.OPEN:
+            return False
+        if self._outstanding is None:
+            if now - self._silent_since >= self._interval:
+                self._outstanding = pings.add(None)
+                ping = connection.outbound.control(Opcode.PING, self._outstanding)
+                writer.write_control([ping])
+                self._mark = writer.written
+            return False
+        if self._timeout is None:
+            return False
+        if self._deadline is None:
+            # Bytes written before the mark have left once fewer are unsent than came after it.
+            if transport.unsent <= writer.written - self._mark:
+                self._deadline = now + self._timeout
+            return False
+        return now >= self._deadline

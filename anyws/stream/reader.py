@@ -1,0 +1,62 @@
+"""One message while it arrives, or after."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, overload
+
+import anyio
+
+from anyws.enums import DataType
+from anyws.stream.buffer import Buffer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+__all__ = ["WebSocketReader"]
+
+
+class WebSocketReader(Buffer):
+    """One received message as a stream of bytes; given out by ``WebSocket.readers``.
+
+    It can be read while the message is still arriving: the task that reads it is the one that
+    receives. What it holds and does not give out counts against ``Limits.receive_buffer``, so a reader that
+    is not read holds up the peer.
+
+    Attributes:
+        data_type: whether the message is text or binary. The text of a text message is
+            valid UTF-8 as far as it has come.
+    """
+
+    data_type: DataType
+
+    def __init__(self, data_type: DataType, more: Callable[[bool], Awaitable[None]]) -> None:
+        super().__init__(data_type=data_type)
+        self._more = more
+
+    @overload
+    async def get(self, kind: None = None) -> str | bytes: ...
+    @overload
+    async def get(self, kind: Literal[DataType.TEXT]) -> str: ...
+    @overload
+    async def get(self, kind: Literal[DataType.BINARY]) -> bytes: ...
+
+    async def get(self, kind: DataType | None = None) -> str | bytes:
+        """Return the rest of the message, waiting for its end.
+
+        Args:
+            kind: ``DataType.TEXT`` for a ``str``, ``DataType.BINARY`` for ``bytes``; ``None`` for
+                what the message is.
+
+        Raises:
+            UnicodeDecodeError: a binary message that is not UTF-8 was asked for as text.
+            ConnectionClosed: the connection ended before the message did.
+
+        If cancelled: nothing is lost.
+        """
+        data = await self.read()
+        return data.decode() if (kind or self.data_type) == DataType.TEXT else data
+
+    async def _wait_for_data(self) -> None:
+        if self._abandoned:
+            raise anyio.ClosedResourceError
+        await self._more(self._collecting)

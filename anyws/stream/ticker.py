@@ -1,0 +1,52 @@
+"""The one timer of a server, or of a client: it looks after every open connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+
+from anyws.stream.keepalive import tick_length
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+    from anyws.stream.options import ConnectionOptions
+    from anyws.stream.websocket import WebSocket
+
+__all__ = ["Ticker"]
+
+
+class Ticker:
+    """Calls ``WebSocket.tick`` of every connection, twice a second or as often as pings need.
+
+    Args:
+        task_group: where it runs, and where helpers run that a connection needs.
+        options: the settings that the connections share.
+    """
+
+    def __init__(self, task_group: TaskGroup, options: ConnectionOptions) -> None:
+        self._task_group = task_group
+        self._length = tick_length(options.ping_interval, options.ping_timeout)
+        self._running = False
+        self.connections: set[WebSocket] = set()
+
+    def add(self, websocket: WebSocket) -> None:
+        """Look after ``websocket`` until ``discard``."""
+        self.connections.add(websocket)
+        if not self._running:
+            self._running = True
+            self._task_group.start_soon(self._run)
+
+    def discard(self, websocket: WebSocket) -> None:
+        """Look after ``websocket`` no longer."""
+        self.connections.discard(websocket)
+
+    async def _run(self) -> None:
+        last = anyio.current_time()
+        while True:
+            await anyio.sleep(self._length)
+            now = anyio.current_time()
+            for websocket in tuple(self.connections):
+                websocket.tick(now, now - last, self._task_group)
+            last = now

@@ -1,0 +1,356 @@
+"""An open connection, in either role."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.lowlevel
+from anyio.abc import ObjectStream, SocketAttribute
+
+from anyws.core.message import Discard
+from anyws.enums import DataType, Role, State
+from anyws.errors import CloseCause, ConnectionClosedOK
+from anyws.stream.closing import Closing
+from anyws.stream.keepalive import Keepalive, Pings
+from anyws.stream.reader import WebSocketReader
+from anyws.stream.receiver import Receiver
+from anyws.stream.writer import WebSocketWriter
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from anyio.abc import TaskGroup
+
+    from anyws.core.connection import Connection
+    from anyws.core.handshake.http import Request, Response
+    from anyws.net.transport import Transport
+    from anyws.stream.options import ConnectionOptions
+    from anyws.stream.ticker import Ticker
+
+__all__ = ["Readers", "Statistics", "WebSocket"]
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What went over a connection so far; bytes are counted on the wire, frame headers included."""
+
+    messages_sent: int
+    messages_received: int
+    bytes_sent: int
+    bytes_received: int
+
+
+class WebSocket(ObjectStream["str | bytes"]):
+    """An open WebSocket connection: an ``anyio.abc.ObjectStream`` of ``str`` and ``bytes``.
+
+    ``connect``, ``serve``, ``accept`` and ``client_over`` make it. One task may receive at a time, any
+    number may send.
+
+    Attributes:
+        writer: the sending side, with all that can be sent.
+        request: the opening handshake's request.
+        response: the opening handshake's response.
+        subprotocol: the subprotocol that was agreed on, or ``None``.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        transport: Transport,
+        ticker: Ticker,
+        options: ConnectionOptions,
+        *,
+        request: Request,
+        response: Response,
+        subprotocol: str | None = None,
+        received: bytes = b"",
+    ) -> None:
+        self.request = request
+        self.response = response
+        self.subprotocol = subprotocol
+        self._connection = connection
+        self._inbound = connection.inbound
+        self._messages = connection.inbound.messages
+        self._transport = transport
+        self._ticker = ticker
+        self._pings = Pings()
+        self._keepalive = Keepalive(options.ping_interval, options.ping_timeout)
+        self._closing = Closing(connection, transport, options.close_timeout, self._closed)
+        self.writer = WebSocketWriter(
+            connection, transport, self._closing.fail, options.checkpoint_interval
+        )
+        self._receiver = Receiver(
+            connection, transport, self.writer, self._pings.received, self._closing.reach_end
+        )
+        self._closing.attach(self._receiver, self.writer)
+        self._messages_received = 0
+        transport.set_high_water(connection.limits.send_buffer)
+        self._receiver.feed(received + transport.attach(self._receiver))
+        ticker.add(self)
+
+    # Receiving
+
+    async def receive(self) -> str | bytes:
+        """Return the next message, waiting for it.
+
+        Returns:
+            ``str`` for a text message, ``bytes`` for a binary one.
+
+        Raises:
+            ConnectionClosedOK: the connection was closed in good order (an ``EndOfStream``).
+            ConnectionClosedError: it ended otherwise (a ``BrokenResourceError``).
+            anyio.BusyResourceError: another task is receiving.
+
+        If cancelled: no message is lost; the next call returns it whole.
+        """
+        messages = self._messages
+        if messages and self.writer.spend():
+            self._receiver.attended = True
+            self._messages_received += 1
+            message = messages.popleft()
+            if not messages:
+                self._inbound.taken()
+            return message
+        return await self._receive_slowly()
+
+    async def _receive_slowly(self) -> str | bytes:
+        messages = self._messages
+        if messages:
+            # The count of work found ready is used up: let others run, then take what is there.
+            self.writer.flush_nowait()
+            await anyio.lowlevel.checkpoint()
+        while not messages:
+            self._skip_abandoned()
+            await self._more(hungry=True)
+        self._messages_received += 1
+        message = messages.popleft()
+        if not messages:
+            self._inbound.taken()
+        return message
+
+    def __aiter__(self) -> WebSocket:
+        """Iterate over the messages; ends when the connection is closed in good order."""
+        return self
+
+    async def __anext__(self) -> str | bytes:
+        """Return the next message."""
+        try:
+            return await self.receive()
+        except ConnectionClosedOK:
+            raise StopAsyncIteration from None
+
+    def readers(self) -> Readers:
+        """Iterate over the messages as streams, each as soon as it begins.
+
+        A reader that is left before its end is skipped: the rest of its message is dropped when the
+        next one is asked for, here or by ``receive``.
+        """
+        return Readers(self._next_reader)
+
+    async def _next_reader(self) -> WebSocketReader:
+        messages = self._messages
+        inbound = self._inbound
+        self._skip_abandoned()
+        while not messages:
+            message = inbound.message
+            if message is not None and message.sink is None:
+                reader = WebSocketReader(DataType(message.kind), self._more_for_reader)
+                message.attach(reader)
+                self._messages_received += 1
+                return reader
+            await self._more(hungry=False)
+        self._receiver.attended = True
+        self._messages_received += 1
+        whole = messages.popleft()
+        if not messages:
+            inbound.taken()
+        text = isinstance(whole, str)
+        reader = WebSocketReader(DataType.TEXT if text else DataType.BINARY, self._more_for_reader)
+        reader.write_nowait(whole.encode() if isinstance(whole, str) else whole)
+        reader.feed_eof()
+        return reader
+
+    def _skip_abandoned(self) -> None:
+        message = self._inbound.message
+        if message is not None and message.sink is not None:
+            message.attach(Discard())
+
+    async def _more_for_reader(self, hungry: bool) -> None:  # noqa: FBT001 - a callback
+        await self._more(hungry=hungry)
+
+    async def _more(self, *, hungry: bool) -> None:
+        """Wait until more has been received; raises ``ConnectionClosed`` at the end."""
+        if self._receiver.finished and not self._inbound.stopped:
+            self._closing.reach_end()
+            raise self._connection.closed_error()
+        await self._receiver.more(hungry=hungry)
+
+    # Sending
+
+    async def send(self, item: str | bytes | bytearray | memoryview) -> None:
+        """Send one message; see ``WebSocketWriter.send``."""
+        await self.writer.send(item)
+
+    async def send_eof(self) -> None:
+        """Send a close frame with code 1000 and go on receiving until the peer has answered it.
+
+        If cancelled: the close frame was sent or not.
+        """
+        await self.writer.flush()
+        if self._connection.state is State.OPEN:
+            self._closing.fail(1000, "", CloseCause.CLOSED_BY_US, "")
+
+    async def ping(self) -> float:
+        """Send a ping and wait for its pong; some task must be receiving, or none be busy elsewhere.
+
+        Returns:
+            The seconds in between.
+
+        Raises:
+            ConnectionClosed: the connection ended before the pong came.
+
+        If cancelled: the ping was sent or not; a pong that comes later is ignored.
+        """
+        event = anyio.Event()
+        payload = self._pings.add(event)
+        started = anyio.current_time()
+        try:
+            await self.writer.ping(payload)
+            await event.wait()
+        except BaseException:
+            self._pings.forget(payload)
+            raise
+        if self._connection.state is not State.OPEN and self.writer.finished:
+            raise self._connection.closed_error()
+        return anyio.current_time() - started
+
+    # Closing
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close the connection; returns when it is closed, within ``close_timeout``.
+
+        What was sent before is delivered first. Messages that arrived before stay for ``receive``;
+        later ones are dropped unless another task is receiving.
+
+        Args:
+            code: 1000 to 1003, 1007 to 1014, or 3000 to 4999.
+            reason: at most 123 bytes of UTF-8.
+
+        Raises:
+            ValueError: the code or the reason may not be sent; nothing has happened then.
+
+        If cancelled: the connection is dropped at once.
+        """
+        await self._closing.close(code, reason)
+
+    async def aclose(self) -> None:
+        """Close the connection with code 1000; in a cancelled scope, drop it at once."""
+        await self._closing.close(1000)
+
+    async def close_for(self, cause: CloseCause, code: int) -> None:
+        """Close the connection for a reason of the server's own."""
+        await self._closing.close(code, "", cause)
+
+    def drop(self, cause: CloseCause) -> None:
+        """Drop the connection at once, without a closing handshake."""
+        self._closing.drop(cause)
+
+    def _closed(self) -> None:
+        self._ticker.discard(self)
+        self._pings.wake()
+        self._receiver.notify()
+
+    # Facts
+
+    @property
+    def state(self) -> State:
+        """Where the connection stands."""
+        return self._connection.state
+
+    @property
+    def close_code(self) -> int | None:
+        """The close code of the peer, 1006 when the connection was lost, ``None`` while it is open."""
+        if self._connection.state is not State.CLOSED:
+            return None
+        return self._connection.closed_error().code
+
+    @property
+    def close_reason(self) -> str | None:
+        """The reason in the peer's close frame, ``None`` while the connection is open."""
+        if self._connection.state is not State.CLOSED:
+            return None
+        return self._connection.closed_error().reason
+
+    @property
+    def latency(self) -> float | None:
+        """Seconds that the last ping took to be answered, ``None`` before the first."""
+        return self._pings.latency
+
+    @property
+    def remote_address(self) -> Any:
+        """The peer's address: host and port, a path, or ``None`` where the stream has none."""
+        return self.extra(SocketAttribute.remote_address, None)
+
+    def statistics(self) -> Statistics:
+        """Return what went over the connection so far."""
+        return Statistics(
+            self.writer.messages_sent,
+            self._messages_received,
+            self.writer.written,
+            self._receiver.bytes_received,
+        )
+
+    @property
+    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
+        """The typed attributes of the stream below."""
+        return self._transport.extra_attributes
+
+    def __repr__(self) -> str:
+        role = self._connection.role.value
+        return f"<anyws.WebSocket {role} {self.request.target!r} {self._connection.state.value}>"
+
+    # What the ticker calls
+
+    def tick(self, now: float, elapsed: float, task_group: TaskGroup) -> None:
+        """Look after what no task is looking after: silence, and a busy or absent application."""
+        receiver, inbound, closing = self._receiver, self._inbound, self._closing
+        if receiver.heard:
+            receiver.heard = False
+            self._keepalive.heard()
+        elif inbound.full and not receiver.waiting:
+            self._keepalive.stand_still(elapsed)
+        if inbound.pings:
+            receiver.answer_control_frames()
+        if not receiver.attended and not receiver.waiting:
+            if receiver.finished:
+                closing.reach_end()
+                if closing.unfinished and self._connection.role is Role.SERVER:
+                    closing.end_writing()
+            elif not self._transport.reads_by_itself and not inbound.full:
+                task_group.start_soon(receiver.read_in_background)
+        receiver.attended = False
+        if self._keepalive.tick(now, self._connection, self._transport, self.writer, self._pings):
+            reason = "keepalive ping timeout"
+            closing.fail(1011, reason, CloseCause.PING_TIMEOUT, "")
+            closing.drop(CloseCause.PING_TIMEOUT)
+
+
+class Readers:
+    """The messages of a connection, each as a ``WebSocketReader``."""
+
+    def __init__(self, next_reader: Callable[[], Any]) -> None:
+        self._next_reader = next_reader
+
+    def __aiter__(self) -> AsyncIterator[WebSocketReader]:
+        return self
+
+    async def __anext__(self) -> WebSocketReader:
+        try:
+            reader: WebSocketReader = await self._next_reader()
+        except ConnectionClosedOK:
+            raise StopAsyncIteration from None
+        return reader
+
+

@@ -1,0 +1,402 @@
+"""Sending on one connection.
+
+Theory of operation
+-------------------
+A send has two parts. *Admission* may wait and may be cancelled: for the lock that a fragmented message
+holds, for room in the write buffer, for the checkpoint that is due. Then the frame is encoded and put into
+the write buffer without a single ``await``. So a cancelled send was either never admitted, and nothing
+of it exists, or it is in the buffer whole, and the transport delivers it whole.
+
+The write buffer has two halves. ``_pending`` holds frames that have not been given to the transport; the
+transport keeps what the kernel has not taken. A lone message passes through both at once. While messages
+that have already arrived are being answered, and while one task sends message after message,
+frames gather in ``_pending`` and leave in one system call: when the task waits for the next
+message, when enough has gathered, or in the next scheduling round, whichever is first.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.lowlevel
+
+from anyws.enums import DataType, Opcode, State
+from anyws.stream.feeding import feed
+from anyws.stream.fragment import FragmentContext
+from anyws.stream.lock import SendLock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from anyws.core.connection import Connection
+    from anyws.errors import CloseCause
+    from anyws.net.transport import Transport
+    from anyws.stream.feeding import Source
+
+__all__ = ["CHECKPOINT_INTERVAL", "WebSocketWriter", "encode_data"]
+
+#: Operations that found work ready between two checkpoints.
+CHECKPOINT_INTERVAL = 128
+#: Bytes of pending frames that are worth a system call of their own.
+_GATHER_BELOW = 32768
+#: Above this many bytes pending frames are not joined, but given to the transport one by one.
+_JOIN_BELOW = 65536
+
+_logger = logging.getLogger("anyws.stream")
+
+
+def encode_data(data: str | bytes | bytearray | memoryview) -> tuple[DataType, bytes]:
+    """Return the kind of message that ``data`` makes, and its payload."""
+    if isinstance(data, str):
+        return DataType.TEXT, data.encode()
+    if isinstance(data, bytes):
+        return DataType.BINARY, data
+    if isinstance(data, (bytearray, memoryview)):
+        return DataType.BINARY, bytes(data)
+    raise TypeError(f"a message must be str or bytes-like, not {type(data).__name__}")
+
+
+class WebSocketWriter:
+    """The sending side of a connection; reached as ``websocket.writer``, never made by users."""
+
+    __slots__ = (
+        "_checkpoint_interval",
+        "_connection",
+        "_fail",
+        "_flush_due",
+        "_high_water",
+        "_lock",
+        "_messages",
+        "_pending",
+        "_pending_size",
+        "_ready",
+        "_sent_lately",
+        "_transport",
+        "finished",
+        "messages_sent",
+        "written",
+    )
+
+    def __init__(
+        self,
+        connection: Connection,
+        transport: Transport,
+        fail: Callable[[int, str, CloseCause, str], None],
+        checkpoint_interval: int = CHECKPOINT_INTERVAL,
+    ) -> None:
+        self._connection = connection
+        self._transport = transport
+        self._fail = fail
+        self._messages = connection.inbound.messages
+        self._checkpoint_interval = checkpoint_interval
+        self._ready = checkpoint_interval
+        self._lock = SendLock()
+        self._pending: list[bytes] = []
+        self._pending_size = 0
+        self._flush_due = False
+        self._sent_lately = False
+        #: Bytes given to the transport so far.
+        self.written = 0
+        #: Messages put into the write buffer so far.
+        self.messages_sent = 0
+        #: Whether nothing can be sent any more, close frame and all.
+        self.finished = False
+
+    @property
+    def closed(self) -> bool:
+        """True if and only if our side has sent a close frame."""
+        return self._connection.sent is not None
+
+    async def send(
+        self,
+        data: str | bytes | bytearray | memoryview,
+        force: bool = False,  # noqa: FBT001, FBT002 - the name and place of the original
+        *,
+        compress: bool | None = None,
+    ) -> None:
+        """Send one message: ``str`` as text, bytes-like as binary.
+
+        Returns when the message is in the write buffer and the buffer is below its high-water
+        mark (``Limits.send_buffer``). Tasks that send at the same time queue in order.
+
+        Args:
+            data: the message.
+            force: send although the connection is closing. After our own close frame RFC 6455,
+                section 5.5.1, forbids data; it is sent all the same, with a warning in the log.
+            compress: whether to compress; ``None`` compresses from the threshold on. Without
+                effect when compression was not negotiated.
+
+        Raises:
+            TypeError: ``data`` is something else; nothing was sent.
+            ConnectionClosed: the connection is closing or closed.
+
+        If cancelled: the message was either not admitted, and nothing of it is sent, or it is
+        delivered whole. The connection stays usable.
+        """
+        opcode, payload = encode_data(data)
+        if (
+            self._ready
+            and not self._lock.locked
+            and not self._transport.clogged
+            and self._connection.state is State.OPEN
+        ):
+            self._ready -= 1
+        else:
+            await self._admit(force=force)
+            self._lock.release()
+        self._put(self._connection.outbound.message(opcode, payload, compress))
+        if self._transport.clogged:
+            await self._drain()
+
+    async def feed(
+        self,
+        buffer: Source,
+        op_code: DataType | int | None = None,
+        chunksize: int = 1024,
+        drain_every: int = 4096,
+        force: bool = False,  # noqa: FBT001, FBT002 - the name and place of the original
+        *,
+        compress: bool | None = None,
+    ) -> None:
+        """Read ``buffer`` to its end and send it as one message, in fragments.
+
+        Args:
+            buffer: a ``Buffer``, a ``WebSocketReader``, an anyio byte stream, an iterable or async
+                iterable of chunks, or an open file, binary or text.
+            op_code: the kind of message; ``None`` takes ``buffer.data_type`` where it has one,
+                else the kind of the first chunk.
+            chunksize: bytes of payload of each fragment but the last.
+            drain_every: bytes after which the write buffer is drained at the latest.
+            force: send although the connection is closing.
+            compress: whether to compress; ``None`` decides by the first fragment.
+
+        Raises:
+            TypeError: a chunk is neither ``str`` nor bytes-like, or of two kinds.
+            ConnectionClosed: the connection is closing or closed.
+
+        If cancelled, or if reading ``buffer`` raises: before the first fragment nothing has
+        happened; after it the message cannot be finished, so no final frame is sent and
+        the connection is closed with 1011.
+        """
+        await feed(self, buffer, op_code, chunksize, drain_every, force=force, compress=compress)
+
+    def fragment(
+        self, *, force: bool = False, compress: bool | None = None
+    ) -> FragmentContext:
+        """Return an async context manager that sends one message piece by piece.
+
+        ``async with writer.fragment() as stream: await stream.send("Hello ")``. Other senders wait
+        until it is left; pings, pongs and the close frame go between the fragments.
+
+        Args:
+            force: send although the connection is closing.
+            compress: whether to compress; ``None`` decides by the first fragment.
+        """
+        return FragmentContext(self, force=force, compress=compress)
+
+    async def ping(self, payload: str | bytes | bytearray | memoryview = b"") -> None:
+        """Send a ping frame; ``WebSocket.ping`` also waits for its answer.
+
+        Args:
+            payload: at most 125 bytes.
+
+        Raises:
+            ValueError: the payload is longer.
+            ConnectionClosed: the connection is closing or closed.
+
+        If cancelled: the ping was sent whole or not at all.
+        """
+        await self._send_control(Opcode.PING, encode_data(payload)[1])
+
+    async def pong(self, length: int, payload: str | bytes | bytearray | memoryview) -> None:
+        """Send a pong frame that nobody asked for; pings are answered without it.
+
+        Args:
+            length: bytes of ``payload``.
+            payload: at most 125 bytes.
+
+        Raises:
+            ValueError: the payload is longer, or ``length`` is not its length.
+            ConnectionClosed: the connection is closing or closed.
+
+        If cancelled: the pong was sent whole or not at all.
+        """
+        data = encode_data(payload)[1]
+        if length != len(data):
+            raise ValueError(f"length is {length}, but the payload has {len(data)} bytes")
+        await self._send_control(Opcode.PONG, data)
+
+    def write_frame(
+        self, header: int | bytes, data: str | bytes | bytearray | memoryview, length: int
+    ) -> None:
+        """Put one frame into the write buffer; do not flush.
+
+        Low level: nothing is checked but the sizes. A wrong frame makes the peer close the connection.
+
+        Args:
+            header: the first byte of the frame, with FIN, reserved bits and opcode.
+            data: the payload.
+            length: bytes of ``data``.
+
+        Raises:
+            ValueError: ``header`` is not one byte, or ``length`` is not the length of ``data``.
+            ConnectionClosed: the stream is gone.
+        """
+        first = header if isinstance(header, int) else int.from_bytes(header, "big")
+        if not 0 <= first <= 255 or (not isinstance(header, int) and len(header) != 1):
+            raise ValueError(f"header must be the one byte with FIN and opcode, not {header!r}")
+        payload = encode_data(data)[1]
+        if length != len(payload):
+            raise ValueError(f"length is {length}, but the data has {len(payload)} bytes")
+        if self.finished:
+            raise self._connection.closed_error()
+        self._append(self._connection.outbound.encode(first, payload))
+
+    async def flush(self) -> None:
+        """Send what ``write_frame`` put into the write buffer.
+
+        If cancelled: what is in the buffer is sent all the same.
+        """
+        self.flush_nowait()
+        await anyio.lowlevel.checkpoint()
+        if self._transport.clogged:
+            await self._drain()
+
+    # What the other parts of the connection call
+
+    def spend(self) -> bool:
+        """Count one operation that found work ready; False when a checkpoint is due."""
+        if self._ready:
+            self._ready -= 1
+            return True
+        self._ready = self._checkpoint_interval
+        return False
+
+    async def checkpoint_if_due(self) -> None:
+        """Count one operation that found work ready, and let others run after enough of them."""
+        if not self.spend():
+            self.flush_nowait()
+            await anyio.lowlevel.checkpoint()
+
+    def before_waiting(self) -> None:
+        """Send what has gathered, since the task that sends is about to wait."""
+        self._sent_lately = False
+        if self._pending:
+            self.flush_nowait()
+
+    def write_control(self, frames: list[bytes]) -> None:
+        """Send control frames at once, ahead of every waiting sender."""
+        self._append(frames)
+        self.flush_nowait()
+
+    def flush_nowait(self) -> None:
+        """Give the transport all that is pending."""
+        pending = self._pending
+        if not pending:
+            return
+        size = self._pending_size
+        self.written += size
+        if self.finished:
+            pass
+        elif len(pending) == 1:
+            self._transport.write(pending[0])
+        elif size < _JOIN_BELOW:
+            self._transport.write(b"".join(pending))
+        else:
+            self._transport.writelines(pending)
+        self._pending = []
+        self._pending_size = 0
+
+    async def begin_message(self, *, force: bool) -> None:
+        """Wait for the right to send a message in several frames."""
+        await self._admit(force=force)
+        self._lock.owner = anyio.get_current_task().id
+        self.messages_sent += 1
+
+    async def send_fragment(
+        self, opcode: int, payload: bytes, *, final: bool, force: bool, compress: bool | None
+    ) -> None:
+        """Send one fragment at once; only between ``begin_message`` and ``end_message``."""
+        await self._make_room(force=force)
+        outbound = self._connection.outbound
+        self._append(outbound.fragment(opcode, payload, final=final, compress=compress))
+        self.flush_nowait()
+
+    def finish_message(self, opcode: int, *, compress: bool | None) -> None:
+        """Send the empty last fragment, without waiting."""
+        if not self.finished:
+            outbound = self._connection.outbound
+            self._append(outbound.fragment(opcode, b"", final=True, compress=compress))
+            self.flush_nowait()
+
+    def end_message(self) -> None:
+        """Let the next sender send."""
+        self._lock.owner = None
+        self._lock.release()
+
+    def abandon_message(self, reason: str, cause: CloseCause) -> None:
+        """Fail the connection, since a message was begun that cannot be finished."""
+        if self._connection.state is State.OPEN:
+            self._fail(1011, "a message could not be finished", cause, reason)
+
+    def _put(self, frames: list[bytes]) -> None:
+        """Append a message's frames, and flush unless more is likely to follow at once."""
+        self.messages_sent += 1
+        self._append(frames)
+        if (self._messages or self._sent_lately) and self._pending_size < _GATHER_BELOW:
+            if not self._flush_due:
+                self._flush_due = True
+                self._transport.call_soon(self._flush_gathered)
+        else:
+            self._sent_lately = True
+            self.flush_nowait()
+
+    def _append(self, frames: list[bytes]) -> None:
+        pending = self._pending
+        for frame in frames:
+            pending.append(frame)
+            self._pending_size += len(frame)
+
+    def _flush_gathered(self) -> None:
+        self._flush_due = False
+        self._sent_lately = False
+        self.flush_nowait()
+
+    async def _send_control(self, opcode: Opcode, payload: bytes) -> None:
+        if len(payload) > 125:
+            raise ValueError(f"a control frame has at most 125 bytes, not {len(payload)}")
+        await self._make_room(force=False)
+        self.write_control([self._connection.outbound.control(opcode, payload)])
+
+    async def _admit(self, *, force: bool) -> None:
+        """Wait until a message may be sent; returns with the lock held."""
+        await self._lock.acquire()
+        try:
+            await self._make_room(force=force)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    async def _make_room(self, *, force: bool) -> None:
+        """Wait for the checkpoint that is due and for room; raises when sending is over."""
+        self._check(force=force)
+        await self.checkpoint_if_due()
+        while self._transport.clogged:
+            await self._transport.drain()
+        self._check(force=force)
+
+    def _check(self, *, force: bool) -> None:
+        connection = self._connection
+        if connection.state is State.OPEN:
+            return
+        if not force or self.finished:
+            raise connection.closed_error()
+        if connection.sent is not None:
+            _logger.warning("data is sent after our close frame, which RFC 6455, 5.5.1 forbids")
+
+    async def _drain(self) -> None:
+        await self._transport.drain()
+        if self.finished:
+            raise self._connection.closed_error()

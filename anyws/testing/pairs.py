@@ -1,0 +1,97 @@
+"""A client and a server that are connected in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from anyws.client import client_over
+from anyws.server import accept
+from anyws.stream.lifetime import leave_task_group
+from anyws.testing.streams import FaultyStream, lockstep_pair, memory_pair
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from anyio.abc import ByteStream, TaskGroup
+
+    from anyws.stream.websocket import WebSocket
+
+__all__ = ["WebSocketPair"]
+
+
+class WebSocketPair:
+    """An async context manager that gives a connected ``(client, server)``, without sockets.
+
+    Leaving the block closes both; its exception comes out as it went in.
+
+    Args:
+        streams: the byte streams to use, the client's first; a memory pair by default.
+        uri: the address that the client asks for.
+        client: further arguments for ``client_over``.
+        server: further arguments for ``accept``.
+        **options: arguments for both.
+    """
+
+    def __init__(
+        self,
+        streams: tuple[ByteStream, ByteStream] | None = None,
+        *,
+        uri: str = "ws://memory/",
+        client: dict[str, Any] | None = None,
+        server: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        self.streams: tuple[ByteStream, ByteStream] = streams or memory_pair()
+        self._client = client_over(self.streams[0], uri, **{**options, **(client or {})})
+        self._server = accept(self.streams[1], **{**options, **(server or {})})
+        self._ready = anyio.Event()
+        self._leaving = anyio.Event()
+        self._websocket: WebSocket
+        self._task_group: TaskGroup
+
+    @classmethod
+    def lockstep(cls, **options: Any) -> WebSocketPair:
+        """Return a pair without any buffer between the two."""
+        return cls(lockstep_pair(), **options)
+
+    @classmethod
+    def byte_by_byte(cls, **options: Any) -> WebSocketPair:
+        """Return a pair of which each side receives one byte at a time."""
+        one, other = memory_pair()
+        return cls((FaultyStream(one, chunk=1), FaultyStream(other, chunk=1)), **options)
+
+    async def _serve(self) -> None:
+        async with self._server as websocket:
+            self._websocket = websocket
+            self._ready.set()
+            await self._leaving.wait()
+
+    async def __aenter__(self) -> tuple[WebSocket, WebSocket]:
+        """Connect the two."""
+        self._task_group = anyio.create_task_group()
+        await self._task_group.__aenter__()
+        try:
+            self._task_group.start_soon(self._serve)
+            client = await self._client.__aenter__()
+            await self._ready.wait()
+        except BaseException as error:
+            await leave_task_group(self._task_group, error)
+            raise
+        return client, self._websocket
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close both."""
+        self._leaving.set()
+        try:
+            await self._client.__aexit__(exc_type, exc, traceback)
+        except BaseException as error:
+            await leave_task_group(self._task_group, error)
+            raise
+        await leave_task_group(self._task_group, exc)
