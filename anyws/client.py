@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import ssl
+from functools import partial
 from typing import TYPE_CHECKING
 
-import anyio
-
-from anyws.core.connection import Connection
-from anyws.core.handshake.client import ClientHandshake
-from anyws.core.handshake.uri import parse_uri
-from anyws.enums import Role
 from anyws.limits import Limits
 from anyws.net.stream import StreamTransport
 from anyws.net.transport import current_network
 from anyws.stream.lifetime import ConnectionLifetime
-from anyws.stream.options import ConnectionOptions, deflate_setting
-from anyws.stream.ticker import Ticker
+from anyws.stream.opening import ClientOpening
+from anyws.stream.options import ConnectionOptions
 from anyws.stream.websocket import WebSocket
 from anyws.stream.writer import CHECKPOINT_INTERVAL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Sequence
     from os import PathLike
 
     from anyio.abc import ByteStream, TaskGroup
 
     from anyws.core.deflate import Deflate
+    from anyws.core.handshake.headers import HeadersLike
     from anyws.net.transport import Transport
 
 __all__ = ["Client", "client_over", "connect"]
@@ -35,63 +31,10 @@ __all__ = ["Client", "client_over", "connect"]
 Client = WebSocket
 
 
-class _Opening:
-    """Does the client's half of an opening handshake."""
-
-    def __init__(
-        self,
-        uri: str,
-        options: ConnectionOptions,
-        *,
-        headers: Mapping[str, str] | Iterable[tuple[str, str]],
-        origin: str | None,
-        subprotocols: Sequence[str],
-        compression: str | Deflate | None,
-        open_timeout: float | None,
-    ) -> None:
-        self.uri = parse_uri(uri)
-        self._options = options
-        self._deflate = deflate_setting(compression)
-        self._handshake = ClientHandshake(
-            self.uri,
-            headers=tuple(headers.items() if hasattr(headers, "items") else headers),
-            origin=origin,
-            subprotocols=subprotocols,
-            compression=self._deflate,
-            limits=options.limits,
-            user_agent="anyws",
-        )
-        self.open_timeout = open_timeout
-
-    async def shake_hands(self, transport: Transport, task_group: TaskGroup) -> WebSocket:
-        """Open a connection on ``transport``; on an error it is the caller's to close."""
-        handshake = self._handshake
-        await transport.send(handshake.data)
-        acceptance = None
-        while acceptance is None:
-            try:
-                data = await transport.receive()
-            except anyio.EndOfStream:
-                handshake.receive_eof()
-            else:
-                acceptance = handshake.receive_data(data)
-        connection = Connection(Role.CLIENT, self._options.limits, acceptance.deflate)
-        return WebSocket(
-            connection,
-            transport,
-            Ticker(task_group, self._options),
-            self._options,
-            request=handshake.request,
-            response=acceptance.response,
-            subprotocol=acceptance.subprotocol,
-            received=handshake.leftover,
-        )
-
-
 def connect(
     uri: str,
     *,
-    headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+    headers: HeadersLike = (),
     origin: str | None = None,
     subprotocols: Sequence[str] = (),
     compression: str | Deflate | None = "deflate",
@@ -135,7 +78,7 @@ def connect(
     If cancelled while it opens: nothing is left behind. For the end of the block see ``ConnectionLifetime``.
     """
     options = _options(limits, ping_interval, ping_timeout, close_timeout, checkpoint_interval)
-    opening = _Opening(
+    opening = ClientOpening(
         uri,
         options,
         headers=headers,
@@ -147,40 +90,28 @@ def connect(
     if ssl_context is not None and not opening.uri.secure:
         raise ValueError("ssl_context is for wss:// addresses")
 
-    async def open_connection(task_group: TaskGroup) -> WebSocket:
+    async def dial(task_group: TaskGroup) -> Transport:
         network = current_network(task_group)
-        context = ssl_context
-        if context is None and opening.uri.secure:
-            context = ssl.create_default_context()
-        hostname = opening.uri.host if opening.uri.secure else None
-        transport: Transport | None = None
-        try:
-            with anyio.fail_after(opening.open_timeout):
-                if unix_path is not None:
-                    transport = await network.connect_unix(
-                        unix_path, ssl_context=context, server_hostname=hostname
-                    )
-                else:
-                    transport = await network.connect_tcp(
-                        opening.uri.host,
-                        opening.uri.port,
-                        ssl_context=context,
-                        server_hostname=hostname,
-                    )
-                return await opening.shake_hands(transport, task_group)
-        except BaseException:
-            if transport is not None:
-                transport.abort()
-            raise
+        context, hostname = ssl_context, None
+        if opening.uri.secure:
+            context = context or ssl.create_default_context()
+            hostname = opening.uri.host
+        if unix_path is not None:
+            return await network.connect_unix(
+                unix_path, ssl_context=context, server_hostname=hostname
+            )
+        return await network.connect_tcp(
+            opening.uri.host, opening.uri.port, ssl_context=context, server_hostname=hostname
+        )
 
-    return ConnectionLifetime(open_connection)
+    return ConnectionLifetime(partial(opening.open, dial))
 
 
 def client_over(
     stream: ByteStream,
     uri: str,
     *,
-    headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+    headers: HeadersLike = (),
     origin: str | None = None,
     subprotocols: Sequence[str] = (),
     compression: str | Deflate | None = "deflate",
@@ -207,7 +138,7 @@ def client_over(
     If cancelled while it opens: the stream is closed.
     """
     options = _options(limits, ping_interval, ping_timeout, close_timeout, checkpoint_interval)
-    opening = _Opening(
+    opening = ClientOpening(
         uri,
         options,
         headers=headers,
@@ -217,16 +148,10 @@ def client_over(
         open_timeout=open_timeout,
     )
 
-    async def open_connection(task_group: TaskGroup) -> WebSocket:
-        transport = StreamTransport(stream, task_group)
-        try:
-            with anyio.fail_after(opening.open_timeout):
-                return await opening.shake_hands(transport, task_group)
-        except BaseException:
-            transport.abort()
-            raise
+    async def wrap(task_group: TaskGroup) -> Transport:
+        return StreamTransport(stream, task_group)
 
-    return ConnectionLifetime(open_connection)
+    return ConnectionLifetime(partial(opening.open, wrap))
 
 
 def _options(

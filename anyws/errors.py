@@ -1,14 +1,14 @@
 """Everything that anyws raises of its own.
 
-    Exception
-    +-- HandshakeError                 the opening handshake failed
-    |   +-- InvalidHandshake           the peer's request or response breaks a rule
-    |   +-- RejectedHandshake          the server answered with another status than 101
-    +-- InvalidURI (ValueError)        not a ws:// or wss:// address
-    +-- ProtocolError                  the peer's frames break a rule
-    +-- ConnectionClosed               the connection is over, for good
-        +-- ConnectionClosedOK         ... in good order (also an anyio.EndOfStream)
-        +-- ConnectionClosedError      ... otherwise (also an anyio.BrokenResourceError)
+Exception
++-- HandshakeError                 the opening handshake failed
+|   +-- InvalidHandshake           the peer's request or response breaks a rule
+|   +-- RejectedHandshake          the server answered with another status than 101
++-- InvalidURI (ValueError)        not a ws:// or wss:// address
++-- ProtocolError                  the peer's frames break a rule
++-- ConnectionClosed               the connection is over, for good
+    +-- ConnectionClosedOK         ... in good order (also an anyio.EndOfStream)
+    +-- ConnectionClosedError      ... otherwise (also an anyio.BrokenResourceError)
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
 import stat
@@ -11,18 +10,14 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from anyio.abc import SocketAttribute
 
-from anyws.core.connection import Connection
-from anyws.core.handshake.http import Response
-from anyws.core.handshake.server import ServerHandshake, error_response
-from anyws.enums import Role
-from anyws.errors import CloseCause, ConnectionClosed, HandshakeError, InvalidHandshake
+from anyws.errors import CloseCause, ConnectionClosed
 from anyws.limits import Limits
 from anyws.net.stream import StreamTransport
 from anyws.net.transport import current_network
 from anyws.stream.lifetime import ConnectionLifetime, sole_exception
-from anyws.stream.options import ConnectionOptions, deflate_setting
+from anyws.stream.opening import Refused, ServerOpening
+from anyws.stream.options import ConnectionOptions
 from anyws.stream.ticker import Ticker
-from anyws.stream.websocket import WebSocket
 from anyws.stream.writer import CHECKPOINT_INTERVAL
 
 if TYPE_CHECKING:
@@ -35,142 +30,27 @@ if TYPE_CHECKING:
     from anyio.abc import ByteStream, TaskGroup, TaskStatus
 
     from anyws.core.deflate import Deflate
-    from anyws.core.handshake.http import Request
+    from anyws.core.handshake.server import SelectSubprotocol
     from anyws.net.transport import Listening, Transport
+    from anyws.stream.opening import ProcessRequest
+    from anyws.stream.websocket import WebSocket
 
     Handler = Callable[[WebSocket], Awaitable[Any]]
-    ProcessRequest = Callable[[Request], Response | None | Awaitable[Response | None]]
-    SelectSubprotocol = Callable[[Request, Sequence[str]], str | None]
 
 __all__ = ["Server", "accept", "serve"]
 
 _logger = logging.getLogger("anyws.server")
-#: Seconds that a refused client has to end its side of the stream.
-_LINGER = 2.0
-
-
-class _Refused(HandshakeError):
-    """The request was answered with plain HTTP; nothing is left to do."""
-
-
-class _Accepting:
-    """Does the server's half of opening handshakes, all with the same settings."""
-
-    def __init__(
-        self,
-        options: ConnectionOptions,
-        *,
-        subprotocols: Sequence[str],
-        select_subprotocol: SelectSubprotocol | None,
-        compression: str | Deflate | None,
-        origins: Sequence[str | re.Pattern[str] | None] | None,
-        process_request: ProcessRequest | None,
-        open_timeout: float | None,
-        ssl_context: ssl.SSLContext | None = None,
-    ) -> None:
-        self.options = options
-        self.open_timeout = open_timeout
-        self.ssl_context = ssl_context
-        self._subprotocols = tuple(subprotocols)
-        self._select_subprotocol = select_subprotocol
-        self._deflate = deflate_setting(compression)
-        self._origins = None if origins is None else tuple(origins)
-        self._process_request = process_request
-
-    async def open(self, transport: Transport, ticker: Ticker) -> WebSocket:
-        """Open a connection on ``transport``, which is closed if that fails.
-
-        Raises:
-            _Refused: the request was answered otherwise.
-            TimeoutError: the request did not come in time.
-            anyio.BrokenResourceError: the client went away.
-        """
-        try:
-            with anyio.fail_after(self.open_timeout):
-                return await self._shake_hands(transport, ticker)
-        except _Refused:
-            raise
-        except anyio.EndOfStream:
-            transport.abort()
-            raise anyio.BrokenResourceError("the client went away") from None
-        except anyio.get_cancelled_exc_class():
-            with anyio.CancelScope(shield=True):
-                await self._answer(transport, Response(503, body="The server is shutting down.\n"))
-            raise
-        except BaseException:
-            transport.abort()
-            raise
-
-    async def _shake_hands(self, transport: Transport, ticker: Ticker) -> WebSocket:
-        handshake = ServerHandshake(
-            limits=self.options.limits,
-            subprotocols=self._subprotocols,
-            select_subprotocol=self._select_subprotocol,
-            compression=self._deflate,
-            origins=self._origins,
-            secure=self.ssl_context is not None,
-        )
-        try:
-            request = None
-            while request is None:
-                request = handshake.receive_data(await transport.receive())
-            response = await self._ask_user(request)
-            if response is None:
-                handshake.check_upgrade(request)
-                acceptance = handshake.accept(request)
-        except InvalidHandshake as error:
-            _logger.debug("handshake refused: %s", error)
-            response = error_response(error)
-        if response is not None:
-            await self._answer(transport, response)
-            raise _Refused(f"the request was answered {response.status}")
-        transport.write(acceptance.data)
-        connection = Connection(Role.SERVER, self.options.limits, acceptance.deflate)
-        return WebSocket(
-            connection,
-            transport,
-            ticker,
-            self.options,
-            request=request,
-            response=acceptance.response,
-            subprotocol=acceptance.subprotocol,
-            received=handshake.leftover,
-        )
-
-    async def _ask_user(self, request: Request) -> Response | None:
-        if self._process_request is None:
-            return None
-        try:
-            response = self._process_request(request)
-            if inspect.isawaitable(response):
-                response = await response
-        except Exception:
-            _logger.exception("process_request failed")
-            return Response(500, body="The server failed to answer this request.\n")
-        return response
-
-    async def _answer(self, transport: Transport, response: Response) -> None:
-        """Send a plain HTTP answer, then end the stream without a reset that could overtake it."""
-        transport.write(response.serialize())
-        with anyio.move_on_after(self.options.close_timeout):
-            await transport.drain()
-            transport.write_eof()
-            with anyio.move_on_after(_LINGER):
-                try:
-                    while True:
-                        await transport.receive()
-                except (anyio.EndOfStream, anyio.BrokenResourceError):
-                    pass
-            await transport.aclose()
-            return
-        transport.abort()
 
 
 class Server:
     """A running server; what ``serve`` gives to ``task_status``."""
 
     def __init__(
-        self, handler: Handler, accepting: _Accepting, sockets: Sequence[socket], task_group: TaskGroup
+        self,
+        handler: Handler,
+        accepting: ServerOpening,
+        sockets: Sequence[socket],
+        task_group: TaskGroup,
     ) -> None:
         self._handler = handler
         self._accepting = accepting
@@ -268,7 +148,7 @@ class Server:
     async def _open(self, transport: Transport) -> WebSocket | None:
         try:
             return await self._accepting.open(transport, self._ticker)
-        except _Refused:
+        except Refused:
             return None
         except (TimeoutError, OSError, anyio.BrokenResourceError) as error:
             _logger.debug("handshake failed: %r", error)
@@ -355,7 +235,7 @@ async def serve(
         close_timeout=close_timeout,
         checkpoint_interval=checkpoint_interval,
     )
-    accepting = _Accepting(
+    accepting = ServerOpening(
         options,
         subprotocols=subprotocols,
         select_subprotocol=select_subprotocol,
@@ -385,9 +265,7 @@ async def serve(
         raise failure
 
 
-async def _bind(
-    host: str | None, port: int, unix_path: str | PathLike[str] | None
-) -> list[socket]:
+async def _bind(host: str | None, port: int, unix_path: str | PathLike[str] | None) -> list[socket]:
     """Return listening sockets, which are the caller's to close."""
     if unix_path is not None:
         if host is not None or port:
@@ -448,7 +326,7 @@ def accept(
         close_timeout=close_timeout,
         checkpoint_interval=checkpoint_interval,
     )
-    accepting = _Accepting(
+    accepting = ServerOpening(
         options,
         subprotocols=subprotocols,
         select_subprotocol=select_subprotocol,

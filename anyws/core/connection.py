@@ -130,9 +130,7 @@ class Connection:
                 return b""
             code = failure.rule.code
             over = code == CloseCode.MESSAGE_TOO_BIG
-            self._blame(
-                CloseCause.OVER_LIMIT if over else CloseCause.PROTOCOL_ERROR, str(failure)
-            )
+            self._blame(CloseCause.OVER_LIMIT if over else CloseCause.PROTOCOL_ERROR, str(failure))
             reason = f"{failure.rule.text} ({failure.rule.section})"
             return self._make_close(Close(code, reason), close_payload(code, reason))
         close = inbound.close

@@ -62,8 +62,8 @@ class Deflate:
 
     Args:
         level: effort, 0 to 9 (isal: 0 to 3). ``None`` is 6, for isal 2: with zlib 6 took
-            13 to 16 % fewer bytes than 1 for 1.5 to 2 times the time, 7 to 9 gained nothing
-            to speak of, and zlib-ng at 6 is as fast as zlib at 1 (JSON messages, 2026-11).
+            13 to 15 % fewer bytes than 1 for 1.5 to 2 times the time, 7 to 9 gained nothing
+            to speak of, and zlib-ng at 6 is about as fast as zlib at 1 (JSON, 2026-11).
         mem_level: 1 to 9, the memory for compressing; 5 is about 16 KiB beside the window.
         server_max_window_bits: 9 to 15, base-2 logarithm of the window for the server's
             messages. A client asks for it, a server keeps to it.

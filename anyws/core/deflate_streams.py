@@ -143,7 +143,7 @@ class Deflater:
         Empty data gives ``b""``. The end of the flush is held back for the next fragment,
         because at the end of the message it has to go.
         """
-        if not memoryview(data).nbytes:
+        if not data:
             return b""
         if self._compressor is None:
             self._compressor = self._codec.compressobj(*self._settings)
@@ -272,6 +272,8 @@ class Inflater:
             ValueError: ``max_length`` is below 1.
         """
         _check_room(max_length)
+        if 0 < len(data) < _PIECE and not (self._decompressor or self._input or self._ending):
+            return self._whole(max_length, data)
         view = memoryview(data).cast("B")
         if not self._ending:
             self._input = b"".join((self._kept(), view, _END))
@@ -280,6 +282,28 @@ class Inflater:
         elif view:
             raise RuntimeError("the output of the finished message must be taken first")
         return self._step(max_length)
+
+    def _whole(self, max_length: int, data: Buffer) -> bytes:
+        """Inflate a message that came in one piece: the usual case, in few steps."""
+        whole = b"".join((data, _END))
+        decompressor = self._codec.decompressobj(-self._bits, zdict=bytes(self._window))
+        try:
+            out = decompressor.decompress(whole, max_length)
+        except self._codec.error as error:
+            raise self._bad(error) from error
+        if decompressor.eof and not decompressor.unused_data:
+            if self._takeover:
+                self._remember(out)
+                del self._window[: -(1 << self._bits)]
+            return out
+        self._decompressor = decompressor
+        self._input = whole
+        self._ending = True
+        self._remember(out)
+        self._settle(decompressor, len(whole), len(out) == max_length)
+        if not self.pending:
+            self._end_message()
+        return out
 
     def _kept(self) -> memoryview:
         return memoryview(self._input)[self._position :]
@@ -292,8 +316,7 @@ class Inflater:
             try:
                 out = self._decode(max_length)
             except self._codec.error as error:
-                self._clear()
-                raise InflateError(f"the compressed data is bad: {error}") from error
+                raise self._bad(error) from error
             self._remember(out)
         if self._ending and not self.pending:
             self._end_message()
@@ -322,6 +345,11 @@ class Inflater:
         piece = memoryview(self._input)[self._position : self._position + _PIECE]
         end = self._position + len(piece)
         out = decompressor.decompress(piece, max_length)
+        self._settle(decompressor, end, len(out) == max_length)
+        return out
+
+    def _settle(self, decompressor: _Decompressor, end: int, full: bool) -> None:
+        """Note how far a decoder came that was given the input up to ``end``."""
         if decompressor.eof:
             rest = decompressor.unused_data
             self._decompressor = None
@@ -334,8 +362,7 @@ class Inflater:
         else:
             self._position = end - len(decompressor.unconsumed_tail)
             # A decoder that filled the room may hold more that it has read already.
-            self.pending = self._position < len(self._input) or len(out) == max_length
-        return out
+            self.pending = full or self._position < len(self._input)
 
     def _drained(self) -> bool:
         """Whether a decoder that is done, or not begun, has nothing of the peer's before it."""
@@ -347,6 +374,10 @@ class Inflater:
         self._window += out[-size:]
         if len(self._window) > 2 * size:
             del self._window[:-size]
+
+    def _bad(self, error: Exception) -> InflateError:
+        self._clear()
+        return InflateError(f"the compressed data is bad: {error}")
 
     def _clear(self) -> None:
         self._decompressor = None

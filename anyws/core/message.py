@@ -193,7 +193,11 @@ class IncomingMessage:
 
     def _allowance(self) -> int:
         # One byte more than is allowed tells that the message is too big.
-        return _INFLATE_STEP if self._limit is None else min(_INFLATE_STEP, self._limit - self.size + 1)
+        return (
+            _INFLATE_STEP
+            if self._limit is None
+            else min(_INFLATE_STEP, self._limit - self.size + 1)
+        )
 
     def _inflate(self, inflater: Inflater, piece: bytes) -> None:
         """Feed ``piece`` and take one step of output."""

@@ -58,7 +58,9 @@ class Outbound:
 
     __slots__ = ("_deflater", "_deflating", "_masked", "_threshold")
 
-    def __init__(self, *, masked: bool, deflater: Deflater | None = None, threshold: int = 0) -> None:
+    def __init__(
+        self, *, masked: bool, deflater: Deflater | None = None, threshold: int = 0
+    ) -> None:
         self._masked = masked
         self._deflater = deflater
         self._threshold = threshold

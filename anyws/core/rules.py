@@ -83,7 +83,10 @@ CLOSE_PAYLOAD_TOO_SHORT = Rule(
     _ERROR,
 )
 CLOSE_CODE_INVALID = Rule(
-    "close code", "RFC 6455, section 7.4", "a close frame carries a code that may not be sent", _ERROR
+    "close code",
+    "RFC 6455, section 7.4",
+    "a close frame carries a code that may not be sent",
+    _ERROR,
 )
 TEXT_NOT_UTF8 = Rule(
     "UTF-8",

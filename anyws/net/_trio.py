@@ -381,5 +381,3 @@ class TrioNetwork:
                     raise
                 _logger.warning("cannot accept a connection: %s", error)
                 await trio.sleep(_ACCEPT_BACKOFF)
-
-

@@ -35,7 +35,15 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
-__all__ = ["HIGH_WATER", "Listening", "Network", "Receiver", "Transport", "current_network", "scratch"]
+__all__ = [
+    "HIGH_WATER",
+    "Listening",
+    "Network",
+    "Receiver",
+    "Transport",
+    "current_network",
+    "scratch",
+]
 
 #: Bytes of unsent output above which a transport is clogged, unless set.
 HIGH_WATER = 65536

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Closing"]
 
-#: Seconds that a client waits for the server to end TCP after both close frames.
-_CLIENT_LINGER = 1.0
+#: Seconds that the peer has to end TCP after both close frames.
+_LINGER = 1.0
 
 
 class Closing:
@@ -174,19 +174,17 @@ class Closing:
         failed = connection.received is None
         if connection.role is Role.SERVER or failed:
             transport.write_eof()
+        # A peer that has sent its close frame and has been sent ours may forget to end TCP.
+        patience = _LINGER if not (failed or transport.unsent) else None
+        with anyio.move_on_after(patience):
             await receiver.end()
-        else:
-            with anyio.move_on_after(_CLIENT_LINGER):
-                await receiver.end()
         await transport.aclose()
 
     @property
     def unfinished(self) -> bool:
-        """Whether the handshake is over and the stream is not."""
-        return self._connection.state is State.CLOSED and not self._writer.finished
-
-    def end_writing(self) -> None:
-        """Send the end of the stream, for an application that takes its time."""
-        self._writer.flush_nowait()
-        self._writer.finished = True
-        self._transport.write_eof()
+        """Whether the handshake is over, and nobody has seen to the stream."""
+        return (
+            self._connection.state is State.CLOSED
+            and self._in_progress is None
+            and not self._writer.finished
+        )

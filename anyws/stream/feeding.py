@@ -25,9 +25,7 @@ class _File(Protocol):
     def read(self, size: int, /) -> Any: ...
 
 
-Source: TypeAlias = (
-    "Buffer | ByteReceiveStream | AsyncIterable[Piece] | Iterable[Piece] | _File"
-)
+Source: TypeAlias = "Buffer | ByteReceiveStream | AsyncIterable[Piece] | Iterable[Piece] | _File"
 
 #: Bytes or characters read from a file at once, since each read is a trip to a thread.
 _FILE_READ = 65536

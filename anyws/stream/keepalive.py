@@ -14,6 +14,7 @@ ourselves do not read although data may wait: then a missing pong says nothing a
 from __future__ import annotations
 
 import secrets
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import anyio
@@ -37,6 +38,17 @@ def tick_length(interval: float | None, timeout: float | None) -> float:
     return min([TICK] + [value / 4 for value in (interval, timeout) if value is not None])
 
 
+class _Ping:
+    """One ping on its way."""
+
+    __slots__ = ("answered", "seconds", "sent_at")
+
+    def __init__(self) -> None:
+        self.answered = anyio.Event()
+        self.sent_at = perf_counter()
+        self.seconds: float | None = None
+
+
 class Pings:
     """Pings that wait for their pong, in the order in which they were sent."""
 
@@ -45,15 +57,15 @@ class Pings:
     def __init__(self) -> None:
         #: Seconds from the last answered ping to its pong, ``None`` before the first.
         self.latency: float | None = None
-        self._waiting: dict[bytes, tuple[float, anyio.Event | None]] | None = None
+        self._waiting: dict[bytes, _Ping] | None = None
 
-    def add(self, event: anyio.Event | None) -> bytes:
+    def add(self) -> tuple[bytes, _Ping]:
         """Note a ping that is about to be sent; return the payload it must carry."""
         if self._waiting is None:
             self._waiting = {}
         payload = secrets.token_bytes(4)
-        self._waiting[payload] = (anyio.current_time(), event)
-        return payload
+        ping = self._waiting[payload] = _Ping()
+        return payload, ping
 
     def forget(self, payload: bytes) -> None:
         """Stop waiting for a ping."""
@@ -62,24 +74,24 @@ class Pings:
 
     def received(self, pongs: list[bytes]) -> None:
         """Take pongs: each answers its ping and all that were sent before (RFC 6455, 5.5.3)."""
+        now = perf_counter()
         for pong in pongs:
             waiting = self._waiting
             if waiting is None or pong not in waiting:
                 continue
-            self.latency = anyio.current_time() - waiting[pong][0]
             for payload in list(waiting):
-                _, event = waiting.pop(payload)
-                if event is not None:
-                    event.set()
+                ping = waiting.pop(payload)
+                ping.seconds = now - ping.sent_at
+                ping.answered.set()
                 if payload == pong:
+                    self.latency = ping.seconds
                     break
 
     def wake(self) -> None:
         """Wake everybody who waits, since no pong will come."""
         waiting, self._waiting = self._waiting, None
-        for _, event in (waiting or {}).values():
-            if event is not None:
-                event.set()
+        for ping in (waiting or {}).values():
+            ping.answered.set()
 
 
 class Keepalive:
@@ -127,7 +139,7 @@ class Keepalive:
             return False
         if self._outstanding is None:
             if now - self._silent_since >= self._interval:
-                self._outstanding = pings.add(None)
+                self._outstanding, _ = pings.add()
                 ping = connection.outbound.control(Opcode.PING, self._outstanding)
                 writer.write_control([ping])
                 self._mark = writer.written

@@ -33,11 +33,15 @@ class ConnectionOptions:
         for name in ("ping_interval", "ping_timeout"):
             value = getattr(self, name)
             if value is not None and not value > 0:
-                raise ValueError(f"{name} must be a positive number of seconds or None, not {value}")
+                raise ValueError(
+                    f"{name} must be a positive number of seconds or None, not {value}"
+                )
         if not self.close_timeout >= 0:
             raise ValueError(f"close_timeout must not be negative, not {self.close_timeout}")
         if self.checkpoint_interval < 1:
-            raise ValueError(f"checkpoint_interval must be 1 or more, not {self.checkpoint_interval}")
+            raise ValueError(
+                f"checkpoint_interval must be 1 or more, not {self.checkpoint_interval}"
+            )
 
 
 def deflate_setting(compression: str | Deflate | None) -> Deflate | None:

@@ -10,7 +10,7 @@ import anyio.lowlevel
 from anyio.abc import ObjectStream, SocketAttribute
 
 from anyws.core.message import Discard
-from anyws.enums import DataType, Role, State
+from anyws.enums import DataType, State
 from anyws.errors import CloseCause, ConnectionClosedOK
 from anyws.stream.closing import Closing
 from anyws.stream.keepalive import Keepalive, Pings
@@ -203,7 +203,9 @@ class WebSocket(ObjectStream["str | bytes"]):
             self._closing.fail(1000, "", CloseCause.CLOSED_BY_US, "")
 
     async def ping(self) -> float:
-        """Send a ping and wait for its pong; some task must be receiving, or none be busy elsewhere.
+        """Send a ping and wait for its pong.
+
+        The pong is seen at once while some task receives, and within a second otherwise.
 
         Returns:
             The seconds in between.
@@ -213,18 +215,16 @@ class WebSocket(ObjectStream["str | bytes"]):
 
         If cancelled: the ping was sent or not; a pong that comes later is ignored.
         """
-        event = anyio.Event()
-        payload = self._pings.add(event)
-        started = anyio.current_time()
+        payload, ping = self._pings.add()
         try:
             await self.writer.ping(payload)
-            await event.wait()
+            await ping.answered.wait()
         except BaseException:
             self._pings.forget(payload)
             raise
-        if self._connection.state is not State.OPEN and self.writer.finished:
+        if ping.seconds is None:
             raise self._connection.closed_error()
-        return anyio.current_time() - started
+        return ping.seconds
 
     # Closing
 
@@ -326,8 +326,8 @@ class WebSocket(ObjectStream["str | bytes"]):
         if not receiver.attended and not receiver.waiting:
             if receiver.finished:
                 closing.reach_end()
-                if closing.unfinished and self._connection.role is Role.SERVER:
-                    closing.end_writing()
+                if closing.unfinished:
+                    task_group.start_soon(closing.close, 1000)
             elif not self._transport.reads_by_itself and not inbound.full:
                 task_group.start_soon(receiver.read_in_background)
         receiver.attended = False
@@ -352,5 +352,3 @@ class Readers:
         except ConnectionClosedOK:
             raise StopAsyncIteration from None
         return reader
-
-

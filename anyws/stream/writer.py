@@ -182,9 +182,7 @@ class WebSocketWriter:
         """
         await feed(self, buffer, op_code, chunksize, drain_every, force=force, compress=compress)
 
-    def fragment(
-        self, *, force: bool = False, compress: bool | None = None
-    ) -> FragmentContext:
+    def fragment(self, *, force: bool = False, compress: bool | None = None) -> FragmentContext:
         """Return an async context manager that sends one message piece by piece.
 
         ``async with writer.fragment() as stream: await stream.send("Hello ")``. Other senders wait

@@ -91,7 +91,9 @@ class RawPeer:
         """Send bytes as they are."""
         await self.stream.send(data)
 
-    async def send_frame(self, first: int, payload: bytes = b"", *, mask: bytes | None = None) -> None:
+    async def send_frame(
+        self, first: int, payload: bytes = b"", *, mask: bytes | None = None
+    ) -> None:
         """Send a frame; with a ``mask`` of 4 bytes it is masked, as a client's must be."""
         await self.send(self.frame(first, payload, mask=mask))
 

@@ -78,7 +78,7 @@ class ClientHandshake:
         self._compression = compression
         self._key = base64.b64encode(secrets.token_bytes(16)).decode("ascii")
         self._reader = ResponseReader(limits)
-        self._accepted = False
+        self._acceptance: Acceptance | None = None
         added = added_headers(headers)
         ours = self._handshake_headers(uri, origin, user_agent, added)
         every = Headers([*ours, *(pair for pair in added.raw if pair[0].lower() != "host")])
@@ -104,21 +104,20 @@ class ClientHandshake:
         response = self._reader.receive_data(data)
         if response is None:
             return None
-        acceptance = self._judge(response)
-        self._accepted = True
-        return acceptance
+        self._acceptance = self._judge(response)
+        return self._acceptance
 
-    def receive_eof(self) -> None:
+    def receive_eof(self) -> Acceptance:
         """Take the end of the stream, which also ends the body of some answers.
 
-        It does nothing after an acceptance.
+        Returns:
+            The outcome, if ``receive_data`` has returned it before.
 
         Raises:
             InvalidHandshake: there was no answer, or half of one.
             RejectedHandshake: the answer had another status than 101.
         """
-        if not self._accepted:
-            self._judge(self._reader.receive_eof())
+        return self._acceptance or self._judge(self._reader.receive_eof())
 
     def _handshake_headers(
         self, uri: URI, origin: str | None, user_agent: str | None, added: Headers
@@ -150,9 +149,7 @@ class ClientHandshake:
     def _judge(self, response: Response) -> Acceptance:
         headers = response.headers
         if response.status != 101:
-            raise RejectedHandshake(
-                response.status, response.reason, headers.raw, response.body
-            )
+            raise RejectedHandshake(response.status, response.reason, headers.raw, response.body)
         upgrades = headers.get_all("Upgrade")
         if len(upgrades) != 1 or not names_protocol(upgrades, "websocket"):
             raise InvalidHandshake("the answer lacks the header Upgrade: websocket")

@@ -153,7 +153,7 @@ def _explain(line: bytes) -> str:
         return "a header is folded over two lines, which RFC 9112 forbids"
     if b"\r" in line:
         return "a header holds a bare CR"
-    name, colon, value = line.partition(b":")
+    name, colon, _ = line.partition(b":")
     if not colon:
         return "a header line has no colon"
     if name.endswith((b" ", b"\t")):

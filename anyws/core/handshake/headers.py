@@ -66,9 +66,8 @@ class Headers(Mapping[str, str]):
         joined: dict[str, tuple[str, str]] = {}
         for name, value in self.raw:
             key = name.lower()
-            if key in joined:
-                name, value = joined[key][0], f"{joined[key][1]}, {value}"
-            joined[key] = (name, value)
+            first = joined.get(key)
+            joined[key] = (first[0], f"{first[1]}, {value}") if first else (name, value)
         self._joined = joined
 
     def __getitem__(self, name: str) -> str:

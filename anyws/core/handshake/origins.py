@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Origins", "check_origin", "check_origins_argument"]
 
 #: The allow-list of a server, or ``None`` for the rule that the origin matches ``Host``.
-Origins: TypeAlias = Sequence["str | None | re.Pattern[str]"] | None
+Origins: TypeAlias = Sequence["str | re.Pattern[str] | None"] | None
 
 _ORIGIN = re.compile(r"(https?|wss?)://(.*)", re.IGNORECASE)
 _PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
@@ -64,7 +64,7 @@ def check_origin(request: Request, origins: Origins) -> None:
         )
 
 
-def _allows(rule: str | None | re.Pattern[str], origin: str | None) -> bool:
+def _allows(rule: str | re.Pattern[str] | None, origin: str | None) -> bool:
     if rule == "*":
         return True
     if origin is None:

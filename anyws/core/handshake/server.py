@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from anyws.core.deflate import EXTENSION_NAME
 from anyws.core.handshake.headers import (
@@ -114,7 +114,7 @@ class ServerHandshake:
         self._request = self._reader.receive_data(data)
         return self._request
 
-    def receive_eof(self) -> None:
+    def receive_eof(self) -> NoReturn:
         """The client has gone before its request was complete.
 
         Raises:
@@ -205,7 +205,9 @@ class ServerHandshake:
             return next(common, None)
         chosen = self._select(offer.request, tuple(offer.subprotocols))
         if chosen is not None and chosen not in offer.subprotocols:
-            raise ValueError(f"select_subprotocol chose {chosen!r}, which the client does not offer")
+            raise ValueError(
+                f"select_subprotocol chose {chosen!r}, which the client does not offer"
+            )
         return chosen
 
     def _negotiate(self, offer: _Offer) -> tuple[str | None, DeflateParameters | None]:

@@ -89,6 +89,9 @@ def parse_uri(uri: str) -> URI:
         raise InvalidURI("a WebSocket address has no #fragment (RFC 6455, section 3)")
     end = re.search(r"[/?]", rest)
     cut = end.start() if end else len(rest)
+    if "\\" in rest[:cut]:
+        # Browsers read it as a slash: the host would depend on who reads the address.
+        raise InvalidURI("a host and its credentials hold no backslash")
     userinfo, at, hostport = rest[:cut].rpartition("@")
     username, password = _split_userinfo(userinfo) if at else (None, None)
     host, port = _parse_host(hostport)

@@ -1,0 +1,224 @@
+"""Opening handshakes over a transport, in both roles, each with its one time limit."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from typing import TYPE_CHECKING
+
+import anyio
+
+from anyws.core.connection import Connection
+from anyws.core.handshake.client import ClientHandshake
+from anyws.core.handshake.http import Response
+from anyws.core.handshake.server import ServerHandshake, error_response
+from anyws.core.handshake.uri import parse_uri
+from anyws.enums import Role
+from anyws.errors import HandshakeError, InvalidHandshake
+from anyws.stream.options import ConnectionOptions, deflate_setting
+from anyws.stream.ticker import Ticker
+from anyws.stream.websocket import WebSocket
+
+if TYPE_CHECKING:
+    import re
+    import ssl
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from anyio.abc import TaskGroup
+
+    from anyws.core.deflate import Deflate
+    from anyws.core.handshake.headers import HeadersLike
+    from anyws.core.handshake.http import Request
+    from anyws.core.handshake.server import SelectSubprotocol
+    from anyws.net.transport import Transport
+
+    ProcessRequest = Callable[[Request], Response | None | Awaitable[Response | None]]
+
+__all__ = ["ClientOpening", "Refused", "ServerOpening"]
+
+_logger = logging.getLogger("anyws.server")
+#: Seconds that a refused client has to end its side of the stream.
+_REFUSAL_LINGER = 2.0
+
+
+class ClientOpening:
+    """Does the client's half of an opening handshake."""
+
+    def __init__(
+        self,
+        uri: str,
+        options: ConnectionOptions,
+        *,
+        headers: HeadersLike,
+        origin: str | None,
+        subprotocols: Sequence[str],
+        compression: str | Deflate | None,
+        open_timeout: float | None,
+    ) -> None:
+        self.uri = parse_uri(uri)
+        self._options = options
+        self._deflate = deflate_setting(compression)
+        self._handshake = ClientHandshake(
+            self.uri,
+            headers=headers,
+            origin=origin,
+            subprotocols=subprotocols,
+            compression=self._deflate,
+            limits=options.limits,
+            user_agent="anyws",
+        )
+        self._open_timeout = open_timeout
+
+    async def open(
+        self, dial: Callable[[TaskGroup], Awaitable[Transport]], task_group: TaskGroup
+    ) -> WebSocket:
+        """Open a connection on the transport that ``dial`` makes, which is closed if that fails."""
+        transport: Transport | None = None
+        try:
+            with anyio.fail_after(self._open_timeout):
+                transport = await dial(task_group)
+                return await self._shake_hands(transport, task_group)
+        except BaseException:
+            if transport is not None:
+                transport.abort()
+            raise
+
+    async def _shake_hands(self, transport: Transport, task_group: TaskGroup) -> WebSocket:
+        handshake = self._handshake
+        await transport.send(handshake.data)
+        acceptance = None
+        while acceptance is None:
+            try:
+                data = await transport.receive()
+            except anyio.EndOfStream:
+                acceptance = handshake.receive_eof()
+            else:
+                acceptance = handshake.receive_data(data)
+        connection = Connection(Role.CLIENT, self._options.limits, acceptance.deflate)
+        return WebSocket(
+            connection,
+            transport,
+            Ticker(task_group, self._options),
+            self._options,
+            request=handshake.request,
+            response=acceptance.response,
+            subprotocol=acceptance.subprotocol,
+            received=handshake.leftover,
+        )
+
+
+class Refused(HandshakeError):
+    """The request was answered with plain HTTP; nothing is left to do."""
+
+
+class ServerOpening:
+    """Does the server's half of opening handshakes, all with the same settings."""
+
+    def __init__(
+        self,
+        options: ConnectionOptions,
+        *,
+        subprotocols: Sequence[str],
+        select_subprotocol: SelectSubprotocol | None,
+        compression: str | Deflate | None,
+        origins: Sequence[str | re.Pattern[str] | None] | None,
+        process_request: ProcessRequest | None,
+        open_timeout: float | None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self.options = options
+        self.open_timeout = open_timeout
+        self.ssl_context = ssl_context
+        self._subprotocols = tuple(subprotocols)
+        self._select_subprotocol = select_subprotocol
+        self._deflate = deflate_setting(compression)
+        self._origins = None if origins is None else tuple(origins)
+        self._process_request = process_request
+
+    async def open(self, transport: Transport, ticker: Ticker) -> WebSocket:
+        """Open a connection on ``transport``, which is closed if that fails.
+
+        Raises:
+            Refused: the request was answered otherwise.
+            TimeoutError: the request did not come in time.
+            anyio.BrokenResourceError: the client went away.
+        """
+        try:
+            with anyio.fail_after(self.open_timeout):
+                return await self._shake_hands(transport, ticker)
+        except Refused:
+            raise
+        except anyio.EndOfStream:
+            transport.abort()
+            raise anyio.BrokenResourceError("the client went away") from None
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await self._answer(transport, Response(503, body="The server is shutting down.\n"))
+            raise
+        except BaseException:
+            transport.abort()
+            raise
+
+    async def _shake_hands(self, transport: Transport, ticker: Ticker) -> WebSocket:
+        handshake = ServerHandshake(
+            limits=self.options.limits,
+            subprotocols=self._subprotocols,
+            select_subprotocol=self._select_subprotocol,
+            compression=self._deflate,
+            origins=self._origins,
+            secure=self.ssl_context is not None,
+        )
+        try:
+            request = None
+            while request is None:
+                request = handshake.receive_data(await transport.receive())
+            response = await self._ask_user(request)
+            if response is None:
+                handshake.check_upgrade(request)
+                acceptance = handshake.accept(request)
+        except InvalidHandshake as error:
+            _logger.debug("handshake refused: %s", error)
+            response = error_response(error)
+        if response is not None:
+            await self._answer(transport, response)
+            raise Refused(f"the request was answered {response.status}")
+        transport.write(acceptance.data)
+        connection = Connection(Role.SERVER, self.options.limits, acceptance.deflate)
+        return WebSocket(
+            connection,
+            transport,
+            ticker,
+            self.options,
+            request=request,
+            response=acceptance.response,
+            subprotocol=acceptance.subprotocol,
+            received=handshake.leftover,
+        )
+
+    async def _ask_user(self, request: Request) -> Response | None:
+        if self._process_request is None:
+            return None
+        try:
+            response = self._process_request(request)
+            if inspect.isawaitable(response):
+                response = await response
+        except Exception:
+            _logger.exception("process_request failed")
+            return Response(500, body="The server failed to answer this request.\n")
+        return response
+
+    async def _answer(self, transport: Transport, response: Response) -> None:
+        """Send a plain HTTP answer, then end the stream without a reset that could overtake it."""
+        transport.write(response.serialize())
+        with anyio.move_on_after(self.options.close_timeout):
+            await transport.drain()
+            transport.write_eof()
+            with anyio.move_on_after(_REFUSAL_LINGER):
+                try:
+                    while True:
+                        await transport.receive()
+                except (anyio.EndOfStream, anyio.BrokenResourceError):
+                    pass
+            await transport.aclose()
+            return
+        transport.abort()

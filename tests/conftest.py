@@ -1,0 +1,40 @@
+"""What all tests share: the three loops, and a line that says which build is tested."""
+
+import importlib.metadata
+import os
+import pathlib
+import warnings
+
+import pytest
+
+import anyws
+from anyws._wire import scan
+
+BACKENDS = [
+    pytest.param(("asyncio", {"debug": True}), id="asyncio"),
+    pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
+    pytest.param(("trio", {"strict_exception_groups": True}), id="trio"),
+]
+
+
+@pytest.fixture(params=BACKENDS)
+def anyio_backend(request):
+    return request.param
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes more than a second")
+
+
+def pytest_report_header():
+    build = "plain" if scan.__file__.endswith(".py") else "compiled"
+    versions = ", ".join(
+        f"{name} {importlib.metadata.version(name)}" for name in ("anyio", "trio", "uvloop", "h11")
+    )
+    return f"anyws: {build} build, from {pathlib.Path(anyws.__file__).parent}; {versions}"
+
+
+def pytest_sessionstart(session):
+    if os.environ.get("ANYWS_INSTALLED") and "site-packages" not in anyws.__file__:
+        raise pytest.UsageError(f"the installed anyws is to be tested, not {anyws.__file__}")
+    warnings.filterwarnings("error")

@@ -1,0 +1,23 @@
+"""The contract, on every kind of pair."""
+
+import pytest
+
+from anyws.testing import WebSocketPair, check_websocket_pair
+
+pytestmark = pytest.mark.anyio
+
+MAKERS = {
+    "memory": WebSocketPair,
+    "uncompressed": lambda: WebSocketPair(compression=None),
+    "lockstep": WebSocketPair.lockstep,
+    "byte by byte": lambda: WebSocketPair.byte_by_byte(compression=None),
+    "checkpoint on each call": lambda: WebSocketPair(checkpoint_interval=1),
+}
+
+
+@pytest.mark.parametrize("maker", MAKERS.values(), ids=MAKERS)
+async def test_contract(maker):
+    size = 300 if maker is MAKERS["byte by byte"] else 70000
+    names = await check_websocket_pair(maker, size=size)
+    assert "messages" in names
+    assert len(names) > 10
