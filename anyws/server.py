@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from os import PathLike
     from socket import socket
 
-    from anyio.abc import ByteStream, TaskGroup, TaskStatus
+    from anyio.abc import ByteStream, Listener, SocketStream, TaskGroup, TaskStatus
 
     from anyws.core.deflate import Deflate
     from anyws.core.handshake.server import SelectSubprotocol
@@ -110,7 +110,7 @@ class Server:
         network = current_network(self._task_group)
         self._listening = await network.listen(
             self._sockets,
-            self._accepted,
+            self._serve_client,
             ssl_context=self._accepting.ssl_context,
             handshake_timeout=self._accepting.open_timeout or 60.0,
         )
@@ -127,23 +127,42 @@ class Server:
             listening, self._listening = self._listening, None
             listening.close()
 
-    def _accepted(self, transport: Transport) -> None:
-        self._serving += 1
-        self._task_group.start_soon(self._serve_client, transport)
-
     async def _serve_client(self, transport: Transport) -> None:
+        self._serving += 1
         try:
             websocket = await self._open(transport)
-            if websocket is not None:
-                self._clients.add(websocket)
-                try:
-                    await run_handler(self._handler, websocket)
-                finally:
-                    self._clients.discard(websocket)
+            if websocket is None:
+                return
+            self._clients.add(websocket)
+            try:
+                # Called from here, since each coroutine in between is memory of an idle connection.
+                await self._handler(websocket)
+            except BaseException as error:
+                await self._close_after(websocket, error)
+                if not isinstance(error, Exception):
+                    raise
+            else:
+                await self._close_after(websocket, None)
+            finally:
+                self._clients.discard(websocket)
         finally:
             self._serving -= 1
             if not self._serving and self._idle is not None:
                 self._idle.set()
+
+    @staticmethod
+    async def _close_after(websocket: WebSocket, error: BaseException | None) -> None:
+        """Close a connection as the end of its handler demands; not even cancelling hinders it."""
+        cause, code = CloseCause.CLOSED_BY_US, 1000
+        if isinstance(error, ConnectionClosed):
+            _logger.debug("handler ended with %r: %s", websocket, error)
+        elif isinstance(error, Exception):
+            _logger.error("handler of %r failed", websocket, exc_info=error)
+            cause, code = CloseCause.HANDLER_FAILED, 1011
+        elif error is not None:
+            cause, code = CloseCause.GOING_AWAY, 1001
+        with anyio.CancelScope(shield=True):
+            await websocket.close_for(cause, code)
 
     async def _open(self, transport: Transport) -> WebSocket | None:
         try:
@@ -153,24 +172,6 @@ class Server:
         except (TimeoutError, OSError, anyio.BrokenResourceError) as error:
             _logger.debug("handshake failed: %r", error)
             return None
-
-
-async def run_handler(handler: Handler, websocket: WebSocket) -> None:
-    """Let ``handler`` have the connection, and close it as the handler's end demands."""
-    try:
-        await handler(websocket)
-    except ConnectionClosed as error:
-        _logger.debug("handler ended with %r: %s", websocket, error)
-    except Exception:
-        _logger.exception("handler of %r failed", websocket)
-        with anyio.CancelScope(shield=True):
-            await websocket.close_for(CloseCause.HANDLER_FAILED, 1011)
-    except BaseException:
-        with anyio.CancelScope(shield=True):
-            await websocket.close_for(CloseCause.GOING_AWAY, 1001)
-        raise
-    with anyio.CancelScope(shield=True):
-        await websocket.close()
 
 
 async def serve(
@@ -270,7 +271,7 @@ async def _bind(host: str | None, port: int, unix_path: str | PathLike[str] | No
     if unix_path is not None:
         if host is not None or port:
             raise ValueError("give either unix_path, or host and port")
-        listeners = [await anyio.create_unix_listener(unix_path)]
+        listeners: Sequence[Listener[SocketStream]] = [await anyio.create_unix_listener(unix_path)]
     else:
         listeners = (await anyio.create_tcp_listener(local_host=host, local_port=port)).listeners
     sockets = []

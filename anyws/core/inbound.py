@@ -26,7 +26,6 @@ bytes of the current data frame that have not come. ``_rest`` holds received byt
 from __future__ import annotations
 
 import sys
-from collections import deque
 from typing import TYPE_CHECKING
 
 from anyws._wire.scan import scan, unmask
@@ -37,7 +36,6 @@ from anyws.errors import Close, ProtocolError
 
 if TYPE_CHECKING:
     from anyws.core.deflate_streams import Inflater
-    from anyws.core.message import Sink
     from anyws.limits import Limits
 
 __all__ = ["Inbound"]
@@ -80,7 +78,8 @@ class Inbound:
 
     def __init__(self, *, masked: bool, limits: Limits, inflater: Inflater | None = None) -> None:
         #: Whole messages in their order.
-        self.messages: deque[str | bytes] = deque()
+        # A list, since an empty deque takes 760 bytes of every idle connection.
+        self.messages: list[str | bytes] = []
         #: The message that has begun and is not finished.
         self.message: IncomingMessage | None = None
         #: The peer's close frame, once parsed.

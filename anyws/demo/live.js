@@ -8,7 +8,7 @@ const socketURL = (path) => location.origin.replace(/^http/, "ws") + path;
 /** A WebSocket that opens itself again, with growing pauses, until the page goes. */
 class LiveSocket {
   constructor(path, { opened, received, changed }) {
-    Object.assign(this, { path, opened, received, changed, failures: 0, timer: 0, socket: null });
+    Object.assign(this, { path, opened, received, changed, failures: 0, timer: 0, why: "", socket: null });
     addEventListener("online", () => this.hurry());
     document.addEventListener("visibilitychange", () => document.hidden || this.hurry());
     this.open();
@@ -28,22 +28,24 @@ class LiveSocket {
   }
 
   closed(event) {
-    const why =
-      event.code === 1001 ? "Server stopped" : event.reason ? `Closed: ${event.reason}` : "Disconnected";
+    if (!this.failures) {
+      this.why =
+        event.code === 1001 ? "Server stopped" : event.reason ? `Closed: ${event.reason}` : "Disconnected";
+    }
     this.failures += 1;
     // Half of the pause is chance, so that the pages of a restarted server do not all come at once.
     const pause = Math.min(8, 0.5 * 2 ** this.failures) * (0.5 + Math.random() / 2);
-    this.wait(why, performance.now() + pause * 1000);
+    this.wait(performance.now() + pause * 1000);
   }
 
-  wait(why, until) {
+  wait(until) {
     const left = until - performance.now();
     if (left <= 0) {
       this.open();
       return;
     }
-    this.changed("waiting", `${why}, again in ${Math.ceil(left / 1000)} s`);
-    this.timer = setTimeout(() => this.wait(why, until), Math.min(left, 1000));
+    this.changed("waiting", `${this.why}, again in ${Math.ceil(left / 1000)} s`);
+    this.timer = setTimeout(() => this.wait(until), Math.min(left, 1000));
   }
 
   /** Try now, if the socket is waiting to. */
@@ -85,7 +87,7 @@ class Plot {
     const series = this.series[index];
     series.points.push([performance.now(), value]);
     this.forget();
-    const values = series.points.map((point) => point[1]);
+    const values = series.points.map((point) => point[1]).filter((time) => time >= 0);
     const figures = [value, Math.min(...values), median(values), Math.max(...values)];
     [...series.row.cells].slice(1).forEach((cell, i) => (cell.textContent = milliseconds(figures[i])));
   }
@@ -98,7 +100,7 @@ class Plot {
   forget() {
     const oldest = performance.now() - this.span - 2000;
     for (const series of this.series) {
-      series.points = series.points.filter((point) => point[0] >= oldest && (point[1] >= 0 || Number.isNaN(point[1])));
+      series.points = series.points.filter((point) => point[0] >= oldest);
     }
   }
 

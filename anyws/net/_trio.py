@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import logging
 import socket
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -23,7 +22,7 @@ from anyws.net.transport import Transport
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
     from os import PathLike
 
     from anyio.abc import TaskGroup
@@ -84,7 +83,7 @@ class TrioTransport(Transport):
         super().__init__()
         self._socket = sock
         self._task_group = task_group
-        self._backlog: deque[memoryview] = deque()
+        self._backlog: list[memoryview] = []
         self._backlog_size = 0
         self._writing = False
         self._reading = False
@@ -171,7 +170,7 @@ class TrioTransport(Transport):
         except BlockingIOError:
             return
         if sent == len(data):
-            self._backlog.popleft()
+            self._backlog.pop(0)
         else:
             self._backlog[0] = data[sent:]
         self._backlog_size -= sent
@@ -314,7 +313,7 @@ class TrioNetwork:
 
     async def _start_tls(
         self,
-        transport: TrioTransport,
+        transport: Transport,
         ssl_context: ssl.SSLContext,
         server_hostname: str | None,
         *,
@@ -332,7 +331,7 @@ class TrioNetwork:
     async def listen(
         self,
         sockets: Sequence[socket.socket],
-        accepted: Callable[[Transport], None],
+        accepted: Callable[[Transport], Coroutine[Any, Any, None]],
         *,
         ssl_context: ssl.SSLContext | None = None,
         handshake_timeout: float,
@@ -340,23 +339,28 @@ class TrioNetwork:
         scope = anyio.CancelScope()
 
         async def accept(listener: socket.socket) -> None:
+            # Straight into the nursery: anyio's wrapper takes 1 KB for each connection's task.
+            nursery = trio.lowlevel.current_task().parent_nursery
+            assert nursery is not None
             with scope:
-                await self._accept(listener, connected)
+                await self._accept(listener, lambda new: nursery.start_soon(connected, new))
 
-        def connected(transport: TrioTransport) -> None:
-            if ssl_context is None:
-                accepted(transport)
-            else:
-                self._task_group.start_soon(start_tls, transport, ssl_context)
-
-        async def start_tls(transport: TrioTransport, context: ssl.SSLContext) -> None:
-            try:
-                with anyio.fail_after(handshake_timeout):
-                    secure = await self._start_tls(transport, context, None, server_side=True)
-            except (OSError, TimeoutError, anyio.BrokenResourceError, anyio.EndOfStream) as error:
-                _logger.debug("TLS handshake failed: %r", error)
-            else:
-                accepted(secure)
+        async def connected(transport: Transport) -> None:
+            if ssl_context is not None:
+                try:
+                    with anyio.fail_after(handshake_timeout):
+                        transport = await self._start_tls(
+                            transport, ssl_context, None, server_side=True
+                        )
+                except (
+                    OSError,
+                    TimeoutError,
+                    anyio.BrokenResourceError,
+                    anyio.EndOfStream,
+                ) as error:
+                    _logger.debug("TLS handshake failed: %r", error)
+                    return
+            await accepted(transport)
 
         for sock in sockets:
             sock.setblocking(False)
@@ -364,7 +368,7 @@ class TrioNetwork:
         return _Listening(scope, sockets)
 
     async def _accept(
-        self, listener: socket.socket, connected: Callable[[TrioTransport], None]
+        self, listener: socket.socket, connected: Callable[[TrioTransport], object]
     ) -> None:
         while True:
             try:

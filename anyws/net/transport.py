@@ -22,14 +22,14 @@ from __future__ import annotations
 import sys
 import threading
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 from anyio.abc import ByteStream
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from os import PathLike
     from socket import socket
 
@@ -142,10 +142,10 @@ class Transport(ByteStream):
             anyio.BusyResourceError: another task is here already.
         """
 
-    def pause_reading(self) -> None:  # noqa: B027 - for transports that read by themselves
+    def pause_reading(self) -> None:
         """Receive no more for now."""
 
-    def resume_reading(self) -> None:  # noqa: B027 - for transports that read by themselves
+    def resume_reading(self) -> None:
         """Undo ``pause_reading``."""
 
     @abstractmethod
@@ -236,12 +236,15 @@ class Network(Protocol):
     async def listen(
         self,
         sockets: Sequence[socket],
-        accepted: Callable[[Transport], None],
+        accepted: Callable[[Transport], Coroutine[Any, Any, None]],
         *,
         ssl_context: ssl.SSLContext | None = None,
         handshake_timeout: float,
     ) -> Listening:
-        """Call ``accepted`` with a transport for each connection that comes to ``sockets``."""
+        """Run ``accepted`` in a task of its own for each connection that comes to ``sockets``.
+
+        The tasks are cancelled with the task group, and it does not end before they do.
+        """
 
 
 def current_network(task_group: TaskGroup) -> Network:
@@ -253,4 +256,4 @@ def current_network(task_group: TaskGroup) -> Network:
         return TrioNetwork(task_group)
     from anyws.net._asyncio import AsyncioNetwork
 
-    return AsyncioNetwork()
+    return AsyncioNetwork(task_group)

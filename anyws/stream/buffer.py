@@ -12,7 +12,7 @@ from anyio.abc import ByteReceiveStream
 from anyws.enums import DataType
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from typing import Self
 
 __all__ = ["Buffer"]
 
@@ -131,7 +131,7 @@ class Buffer(ByteReceiveStream):
             raise anyio.EndOfStream
         return self._take(max_bytes)
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> Self:
         """Iterate over the bytes in the pieces in which they came."""
         return self
 

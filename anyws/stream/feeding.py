@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -59,7 +59,7 @@ async def feed(
                 await writer.flush()
 
 
-async def _pieces(source: Source, size: int) -> AsyncIterator[Piece]:
+async def _pieces(source: Source, size: int) -> AsyncGenerator[Piece, None]:
     """Give what comes from ``source``, cut into pieces of at most ``size`` bytes."""
     if isinstance(source, Buffer):
         while data := await source.read(size):
@@ -77,15 +77,15 @@ async def _pieces(source: Source, size: int) -> AsyncIterator[Piece]:
                     yield chunk[start : start + size]
 
 
-async def _chunks(source: Any) -> AsyncIterator[Piece]:
+async def _chunks(source: Any) -> AsyncGenerator[Piece, None]:
     if isinstance(source, (str, bytes, bytearray, memoryview)):
         raise TypeError("feed takes a source of chunks; use send for a message that is there")
     if isinstance(source, ByteReceiveStream):
-        async for chunk in source:
-            yield chunk
+        async for data in source:
+            yield data
     elif hasattr(source, "read"):
-        async for chunk in _file_chunks(source):
-            yield chunk
+        async for piece in _file_chunks(source):
+            yield piece
     elif isinstance(source, AsyncIterable):
         try:
             async for chunk in source:
@@ -103,7 +103,7 @@ async def _chunks(source: Any) -> AsyncIterator[Piece]:
         )
 
 
-async def _file_chunks(file: Any) -> AsyncIterator[Piece]:
+async def _file_chunks(file: Any) -> AsyncGenerator[Piece, None]:
     while True:
         if hasattr(file, "wrapped"):
             chunk = await file.read(_FILE_READ)

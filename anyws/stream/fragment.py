@@ -120,7 +120,7 @@ class FragmentContext:
         reason = None if exc is None else repr(exc)
         if self._utf8 is not None and exc is None:
             try:
-                self._utf8.decode(b"", True)  # noqa: FBT003 - positional in codecs
+                self._utf8.decode(b"", True)
             except UnicodeDecodeError as error:
                 self._abandon(repr(error))
                 raise

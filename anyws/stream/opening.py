@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from anyws.core.handshake.headers import HeadersLike
     from anyws.core.handshake.http import Request
     from anyws.core.handshake.server import SelectSubprotocol
+    from anyws.core.handshake.upgrade import Acceptance
     from anyws.net.transport import Transport
 
-    ProcessRequest = Callable[[Request], Response | None | Awaitable[Response | None]]
+    ProcessRequest = Callable[[Request], Response | Awaitable[Response | None] | None]
 
 __all__ = ["ClientOpening", "Refused", "ServerOpening"]
 
@@ -143,23 +144,6 @@ class ServerOpening:
             TimeoutError: the request did not come in time.
             anyio.BrokenResourceError: the client went away.
         """
-        try:
-            with anyio.fail_after(self.open_timeout):
-                return await self._shake_hands(transport, ticker)
-        except Refused:
-            raise
-        except anyio.EndOfStream:
-            transport.abort()
-            raise anyio.BrokenResourceError("the client went away") from None
-        except anyio.get_cancelled_exc_class():
-            with anyio.CancelScope(shield=True):
-                await self._answer(transport, Response(503, body="The server is shutting down.\n"))
-            raise
-        except BaseException:
-            transport.abort()
-            raise
-
-    async def _shake_hands(self, transport: Transport, ticker: Ticker) -> WebSocket:
         handshake = ServerHandshake(
             limits=self.options.limits,
             subprotocols=self._subprotocols,
@@ -169,31 +153,50 @@ class ServerOpening:
             secure=self.ssl_context is not None,
         )
         try:
-            request = None
-            while request is None:
-                request = handshake.receive_data(await transport.receive())
-            response = await self._ask_user(request)
-            if response is None:
-                handshake.check_upgrade(request)
-                acceptance = handshake.accept(request)
-        except InvalidHandshake as error:
-            _logger.debug("handshake refused: %s", error)
-            response = error_response(error)
-        if response is not None:
-            await self._answer(transport, response)
-            raise Refused(f"the request was answered {response.status}")
-        transport.write(acceptance.data)
-        connection = Connection(Role.SERVER, self.options.limits, acceptance.deflate)
+            with anyio.fail_after(self.open_timeout):
+                outcome = await self._decide(transport, handshake)
+        except anyio.EndOfStream:
+            transport.abort()
+            raise anyio.BrokenResourceError("the client went away") from None
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                response = Response(503, body="The server is shutting down.\n")
+                await self._answer(transport, handshake.reject(response))
+            raise
+        except BaseException:
+            transport.abort()
+            raise
+        if isinstance(outcome, Response):
+            await self._answer(transport, handshake.reject(outcome))
+            raise Refused(f"the request was answered {outcome.status}")
+        transport.write(outcome.data)
         return WebSocket(
-            connection,
+            Connection(Role.SERVER, self.options.limits, outcome.deflate),
             transport,
             ticker,
             self.options,
-            request=request,
-            response=acceptance.response,
-            subprotocol=acceptance.subprotocol,
+            request=handshake.request,
+            response=outcome.response,
+            subprotocol=outcome.subprotocol,
             received=handshake.leftover,
         )
+
+    async def _decide(
+        self, transport: Transport, handshake: ServerHandshake
+    ) -> Response | Acceptance:
+        """Receive the request; return what to answer."""
+        request: Request | None = None
+        try:
+            while request is None:
+                request = handshake.receive_data(await transport.receive())
+            response = await self._ask_user(request)
+            if response is not None:
+                return response
+            handshake.check_upgrade(request)
+            return handshake.accept(request)
+        except InvalidHandshake as error:
+            _logger.debug("handshake refused: %s", error)
+            return error_response(error)
 
     async def _ask_user(self, request: Request) -> Response | None:
         if self._process_request is None:
@@ -207,18 +210,27 @@ class ServerOpening:
             return Response(500, body="The server failed to answer this request.\n")
         return response
 
-    async def _answer(self, transport: Transport, response: Response) -> None:
+    async def _answer(self, transport: Transport, data: bytes) -> None:
         """Send a plain HTTP answer, then end the stream without a reset that could overtake it."""
-        transport.write(response.serialize())
-        with anyio.move_on_after(self.options.close_timeout):
-            await transport.drain()
-            transport.write_eof()
-            with anyio.move_on_after(_REFUSAL_LINGER):
-                try:
-                    while True:
-                        await transport.receive()
-                except (anyio.EndOfStream, anyio.BrokenResourceError):
-                    pass
-            await transport.aclose()
-            return
-        transport.abort()
+        transport.write(data)
+        try:
+            with anyio.move_on_after(self.options.close_timeout) as scope:
+                await transport.drain()
+                transport.write_eof()
+                with anyio.move_on_after(_REFUSAL_LINGER):
+                    await _until_end(transport)
+                await transport.aclose()
+        except BaseException:
+            transport.abort()
+            raise
+        if scope.cancelled_caught:
+            transport.abort()
+
+
+async def _until_end(transport: Transport) -> None:
+    """Drop what a refused client still sends: bytes after its request mean nothing here."""
+    try:
+        while True:
+            await transport.receive()
+    except (anyio.EndOfStream, anyio.BrokenResourceError):
+        pass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import anyio
 import anyio.lowlevel
@@ -109,7 +109,7 @@ class WebSocket(ObjectStream["str | bytes"]):
         if messages and self.writer.spend():
             self._receiver.attended = True
             self._messages_received += 1
-            message = messages.popleft()
+            message = messages.pop(0)
             if not messages:
                 self._inbound.taken()
             return message
@@ -123,9 +123,11 @@ class WebSocket(ObjectStream["str | bytes"]):
             await anyio.lowlevel.checkpoint()
         while not messages:
             self._skip_abandoned()
-            await self._more(hungry=True)
+            if self._receiver.finished and not self._inbound.stopped:
+                self._raise_closed()
+            await self._receiver.more(hungry=True)
         self._messages_received += 1
-        message = messages.popleft()
+        message = messages.pop(0)
         if not messages:
             self._inbound.taken()
         return message
@@ -136,8 +138,11 @@ class WebSocket(ObjectStream["str | bytes"]):
 
     async def __anext__(self) -> str | bytes:
         """Return the next message."""
-        try:
+        if self._messages:
             return await self.receive()
+        try:
+            # Straight to the waiting: each coroutine in between is memory of an idle connection.
+            return await self._receive_slowly()
         except ConnectionClosedOK:
             raise StopAsyncIteration from None
 
@@ -163,7 +168,7 @@ class WebSocket(ObjectStream["str | bytes"]):
             await self._more(hungry=False)
         self._receiver.attended = True
         self._messages_received += 1
-        whole = messages.popleft()
+        whole = messages.pop(0)
         if not messages:
             inbound.taken()
         text = isinstance(whole, str)
@@ -177,15 +182,18 @@ class WebSocket(ObjectStream["str | bytes"]):
         if message is not None and message.sink is not None:
             message.attach(Discard())
 
-    async def _more_for_reader(self, hungry: bool) -> None:  # noqa: FBT001 - a callback
+    async def _more_for_reader(self, hungry: bool) -> None:
         await self._more(hungry=hungry)
 
     async def _more(self, *, hungry: bool) -> None:
         """Wait until more has been received; raises ``ConnectionClosed`` at the end."""
         if self._receiver.finished and not self._inbound.stopped:
-            self._closing.reach_end()
-            raise self._connection.closed_error()
+            self._raise_closed()
         await self._receiver.more(hungry=hungry)
+
+    def _raise_closed(self) -> NoReturn:
+        self._closing.reach_end()
+        raise self._connection.closed_error()
 
     # Sending
 

@@ -112,7 +112,7 @@ class WebSocketWriter:
     async def send(
         self,
         data: str | bytes | bytearray | memoryview,
-        force: bool = False,  # noqa: FBT001, FBT002 - the name and place of the original
+        force: bool = False,  # noqa: FBT002 - the name and place of the original
         *,
         compress: bool | None = None,
     ) -> None:
@@ -156,7 +156,7 @@ class WebSocketWriter:
         op_code: DataType | int | None = None,
         chunksize: int = 1024,
         drain_every: int = 4096,
-        force: bool = False,  # noqa: FBT001, FBT002 - the name and place of the original
+        force: bool = False,  # noqa: FBT002 - the name and place of the original
         *,
         compress: bool | None = None,
     ) -> None:

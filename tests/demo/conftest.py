@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -42,8 +43,9 @@ class DemoProcess:
     async def started(self):
         with anyio.fail_after(20):
             self.first_line = await self.read_line()
-        address = next(word for word in self.first_line.split() if word.startswith("http://"))
-        self.port = int(address.rstrip("/").rpartition(":")[2])
+        address = re.search(r"http://\S+:(\d+)/ ", self.first_line)
+        assert address is not None, f"the demo did not start, but says {self.first_line!r}"
+        self.port = int(address[1])
 
     @property
     def url(self):

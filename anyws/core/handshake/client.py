@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hmac
 import secrets
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from anyws.core.deflate import EXTENSION_NAME
@@ -29,6 +28,8 @@ from anyws.core.handshake.uri import split_authority
 from anyws.errors import InvalidHandshake, RejectedHandshake
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from anyws.core.deflate import Deflate, DeflateParameters
     from anyws.core.handshake.uri import URI
     from anyws.limits import Limits

@@ -10,13 +10,14 @@ sees it. This file knows lines and bytes; it does not know what the headers mean
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from anyws.errors import InvalidHandshake
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from anyws.limits import Limits
 
 __all__ = ["REQUEST_HEAD", "RESPONSE_HEAD", "HeadCollector", "HeadRules"]

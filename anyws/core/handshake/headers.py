@@ -52,37 +52,45 @@ class Headers(Mapping[str, str]):
             character, or a character outside Latin-1 (RFC 9110, section 5.5).
     """
 
-    __slots__ = ("_joined", "raw")
+    # One string instead of a dozen: every open connection keeps its request and its response.
+    __slots__ = ("_lines",)
 
-    #: The header lines in order, as ``(name, value)`` pairs.
-    raw: tuple[tuple[str, str], ...]
+    _lines: str
 
     def __init__(self, headers: HeadersLike = ()) -> None:
         if isinstance(headers, Headers):
-            self.raw = headers.raw
+            self._lines = headers._lines
         else:
             pairs = headers.items() if isinstance(headers, Mapping) else headers
-            self.raw = tuple(_check_field(name, value) for name, value in pairs)
-        joined: dict[str, tuple[str, str]] = {}
-        for name, value in self.raw:
-            key = name.lower()
-            first = joined.get(key)
-            joined[key] = (first[0], f"{first[1]}, {value}") if first else (name, value)
-        self._joined = joined
+            self._lines = "".join(
+                [f"{name}: {value}\r\n" for name, value in (_check_field(*pair) for pair in pairs)]
+            )
+
+    @property
+    def raw(self) -> tuple[tuple[str, str], ...]:
+        """The header lines in order, as ``(name, value)`` pairs."""
+        fields = (line.partition(": ") for line in self._lines.split("\r\n")[:-1])
+        return tuple((name, value) for name, _, value in fields)
 
     def __getitem__(self, name: str) -> str:
-        return self._joined[name.lower()][1]
+        values = self.get_all(name)
+        if not values:
+            raise KeyError(name)
+        return ", ".join(values)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.lower() in self._joined
+        return isinstance(name, str) and bool(self.get_all(name))
 
     def __iter__(self) -> Iterator[str]:
         """Each name once, in the spelling of its first line."""
-        return (name for name, _ in self._joined.values())
+        names: dict[str, str] = {}
+        for name, _ in self.raw:
+            names.setdefault(name.lower(), name)
+        return iter(names.values())
 
     def __len__(self) -> int:
         """The number of different names."""
-        return len(self._joined)
+        return len({name.lower() for name, _ in self.raw})
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Headers):
@@ -102,7 +110,7 @@ class Headers(Mapping[str, str]):
 
     def serialize(self) -> bytes:
         """The header lines as they go over the wire, without the empty line at the end."""
-        return "".join([f"{name}: {value}\r\n" for name, value in self.raw]).encode("latin-1")
+        return self._lines.encode("latin-1")
 
     def _key(self) -> tuple[tuple[str, str], ...]:
         return tuple((name.lower(), value) for name, value in self.raw)

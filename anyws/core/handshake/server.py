@@ -100,6 +100,13 @@ class ServerHandshake:
         self._offer: _Offer | None = None
 
     @property
+    def request(self) -> Request:
+        """The request, once ``receive_data`` has returned it."""
+        if self._request is None:
+            raise RuntimeError("the request has not come yet")
+        return self._request
+
+    @property
     def leftover(self) -> bytes:
         """What came after the request: the first frames, if it is accepted."""
         return self._reader.leftover

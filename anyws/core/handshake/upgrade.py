@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from anyws.core.handshake.headers import Headers, HeadersLike, check_token
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from anyws.core.deflate import DeflateParameters
     from anyws.core.handshake.http import Response
 
