@@ -26,6 +26,19 @@ _FLAGS = (
     "--remote-debugging-port=0 --remote-allow-origins=*"
 ).split()
 
+# While the page is still being parsed, the condition may fail to find what it looks at.
+_UNTIL = """
+new Promise((resolve, reject) => {
+  const met = () => { try { return CONDITION; } catch { return false; } };
+  const end = () => { observer.disconnect(); clearTimeout(timer); };
+  const look = () => met() && (end(), resolve(true));
+  const observer = new MutationObserver(look);
+  const timer = setTimeout(() => { end(); reject("timeout"); }, SECONDS * 1000);
+  observer.observe(document, {subtree: true, childList: true, attributes: true, characterData: true});
+  look();
+})
+"""
+
 
 class DemoProcess:
     """``anyws demo`` as it runs for a user."""
@@ -172,15 +185,7 @@ class Tab:
 
     async def until(self, condition, seconds=20):
         """Wait until a JavaScript expression is true; looks after each change of the page."""
-        script = (
-            "new Promise((resolve, reject) => {"
-            f" const look = () => {{ const value = ({condition}); if (value) done(value); return value; }};"
-            " const observer = new MutationObserver(look);"
-            f" const timer = setTimeout(() => {{ observer.disconnect(); reject('timeout'); }}, {seconds * 1000});"
-            " const done = (value) => { observer.disconnect(); clearTimeout(timer); resolve(value); };"
-            " look() || observer.observe(document, {subtree: true, childList: true,"
-            "   attributes: true, characterData: true}); })"
-        )
+        script = _UNTIL.replace("CONDITION", condition).replace("SECONDS", str(seconds))
         try:
             return await self.evaluate(script)
         except AssertionError:
