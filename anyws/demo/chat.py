@@ -27,7 +27,7 @@ _TEXT_LIMIT = 2000
 _NAME_LIMIT = 32
 _HISTORY = 50
 #: Messages that a page may be behind before it is sent away.
-_OUTBOX = 512
+_OUTBOX = 1024
 _PING_INTERVAL = 1.0
 
 
@@ -48,21 +48,26 @@ class _Member:
         self.name = name
         self.scope = anyio.CancelScope()
         self.lagging = False
-        self._send, self._outbox = anyio.create_memory_object_stream[str](_OUTBOX)
+        self._outbox: deque[str] = deque()
+        self._posted = anyio.Event()
 
     def post(self, text: str) -> None:
-        """Queue ``text``; a page that takes nothing for too long is sent away, nobody waits for it."""
-        try:
-            self._send.send_nowait(text)
-        except anyio.WouldBlock:
+        """Queue ``text``; a page that is too far behind is sent away, nobody waits for it."""
+        if len(self._outbox) == _OUTBOX:
             self.lagging = True
             self.scope.cancel()
+            return
+        self._outbox.append(text)
+        self._posted.set()
 
     async def deliver(self) -> None:
         """Send what is queued, until the connection closes."""
         try:
-            async for text in self._outbox:
-                await self.websocket.send(text)
+            while True:
+                await self._posted.wait()
+                self._posted = anyio.Event()
+                while self._outbox:
+                    await self.websocket.send(self._outbox.popleft())
         except ConnectionClosed:
             self.scope.cancel()
 
@@ -75,11 +80,6 @@ class _Member:
                 await anyio.sleep(_PING_INTERVAL)
         except ConnectionClosed:
             self.scope.cancel()
-
-    def close(self) -> None:
-        """Drop what is still queued."""
-        self._send.close()
-        self._outbox.close()
 
 
 class ChatRoom:
@@ -149,7 +149,6 @@ class ChatRoom:
 
     def _leave(self, member: _Member) -> None:
         self._members.discard(member)
-        member.close()
         self._broadcast("notice", event="left", name=member.name, people=self._names())
 
     def _rename(self, member: _Member, wish: Any) -> None:

@@ -19,12 +19,21 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 import anyws
 
-_FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync "
-    "--disable-dev-shm-usage --disable-extensions --mute-audio "
-    "--remote-debugging-port=0 --remote-allow-origins=*"
-).split()
+_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--disable-extensions",
+    "--mute-audio",
+    "--remote-debugging-port=0",
+    "--remote-allow-origins=*",
+]
 
 # While the page is still being parsed, the condition may fail to find what it looks at.
 _UNTIL = """
@@ -52,6 +61,10 @@ class DemoProcess:
 
     async def read_line(self):
         return (await self.output.receive_until(b"\n", 10_000)).decode()
+
+    async def rest(self):
+        """Return what it wrote until its end."""
+        return b"".join([piece async for piece in self.output])
 
     async def started(self):
         with anyio.fail_after(20):
@@ -127,7 +140,9 @@ class Browser:
     async def call(self, method, session=None, **parameters):
         number = next(self._numbers)
         request = {"id": number, "method": method, "params": parameters}
-        await self._websocket.send(json.dumps(request | ({"sessionId": session} if session else {})))
+        await self._websocket.send(
+            json.dumps(request | ({"sessionId": session} if session else {}))
+        )
         with anyio.fail_after(60):
             while True:
                 message = json.loads(await self._websocket.receive())
@@ -200,8 +215,8 @@ class Tab:
                             windowsVirtualKeyCode=13, text="\r")  # fmt: skip
 
     async def screenshot(self, path):
-        data = (await self.call("Page.captureScreenshot", format="png"))["data"]
-        pathlib.Path(path).write_bytes(base64.b64decode(data))
+        answer = await self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+        await anyio.Path(path).write_bytes(base64.b64decode(answer["data"]))
 
 
 async def _debugging_address(folder):
@@ -220,7 +235,11 @@ async def _debugging_address(folder):
 @pytest.fixture
 def run_browser(tmp_path):
     """Give ``async with run_browser()``, a Chromium without a window."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    program = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
     if program is None:
         text = "no Chromium is installed (Debian: apt install chromium); the page was NOT tried in a browser"
         if os.environ.get("ANYWS_REQUIRE_CHROMIUM"):
