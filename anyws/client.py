@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from anyws.stream.websocket import WebSocket
 from anyws.stream.writer import CHECKPOINT_INTERVAL
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Sequence
     from os import PathLike
 
@@ -92,10 +92,8 @@ def connect(
 
     async def dial(task_group: TaskGroup) -> Transport:
         network = current_network(task_group)
-        context, hostname = ssl_context, None
-        if opening.uri.secure:
-            context = context or ssl.create_default_context()
-            hostname = opening.uri.host
+        context = (ssl_context or True) if opening.uri.secure else None
+        hostname = opening.uri.host if opening.uri.secure else None
         if unix_path is not None:
             return await network.connect_unix(
                 unix_path, ssl_context=context, server_hostname=hostname

@@ -14,6 +14,7 @@ import anyio.lowlevel
 from anyio.abc import SocketAttribute
 from anyio.streams.tls import TLSAttribute
 
+from anyws.net.tls import context_or_default
 from anyws.net.transport import Transport
 
 if TYPE_CHECKING:
@@ -276,7 +277,7 @@ class AsyncioNetwork:
         host: str,
         port: int,
         *,
-        ssl_context: ssl.SSLContext | None = None,
+        ssl_context: ssl.SSLContext | bool | None = None,
         server_hostname: str | None = None,
     ) -> Transport:
         options: dict[str, Any] = {}
@@ -285,7 +286,7 @@ class AsyncioNetwork:
             # RFC 8305; uvloop tries one address after the other and has no such option.
             options["happy_eyeballs_delay"] = 0.25
         if ssl_context is not None:
-            options["ssl"] = ssl_context
+            options["ssl"] = context_or_default(ssl_context)
             options["server_hostname"] = server_hostname
             options["ssl_shutdown_timeout"] = _TLS_SHUTDOWN_TIMEOUT
         _, transport = await loop.create_connection(AsyncioTransport, host, port, **options)
@@ -295,12 +296,12 @@ class AsyncioNetwork:
         self,
         path: str | PathLike[str],
         *,
-        ssl_context: ssl.SSLContext | None = None,
+        ssl_context: ssl.SSLContext | bool | None = None,
         server_hostname: str | None = None,
     ) -> Transport:
         options: dict[str, Any] = {}
         if ssl_context is not None:
-            options["ssl"] = ssl_context
+            options["ssl"] = context_or_default(ssl_context)
             options["server_hostname"] = server_hostname
             options["ssl_shutdown_timeout"] = _TLS_SHUTDOWN_TIMEOUT
         loop = asyncio.get_running_loop()

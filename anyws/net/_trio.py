@@ -17,7 +17,7 @@ import trio
 from anyio.abc import SocketAttribute
 
 from anyws.net.stream import StreamTransport
-from anyws.net.tls import wrap_tls
+from anyws.net.tls import context_or_default, wrap_tls
 from anyws.net.transport import Transport
 
 if TYPE_CHECKING:
@@ -283,7 +283,7 @@ class TrioNetwork:
         host: str,
         port: int,
         *,
-        ssl_context: ssl.SSLContext | None = None,
+        ssl_context: ssl.SSLContext | bool | None = None,
         server_hostname: str | None = None,
     ) -> Transport:
         stream = await trio.open_tcp_stream(host, port)
@@ -293,7 +293,7 @@ class TrioNetwork:
         self,
         path: str | PathLike[str],
         *,
-        ssl_context: ssl.SSLContext | None = None,
+        ssl_context: ssl.SSLContext | bool | None = None,
         server_hostname: str | None = None,
     ) -> Transport:
         stream = await trio.open_unix_socket(path)
@@ -302,14 +302,15 @@ class TrioNetwork:
     async def _connected(
         self,
         stream: trio.SocketStream,
-        ssl_context: ssl.SSLContext | None,
+        ssl_context: ssl.SSLContext | bool | None,
         server_hostname: str | None,
     ) -> Transport:
         sock = _prepare(socket.socket(fileno=stream.socket.detach()))
         transport = TrioTransport(sock, self._task_group, self._next_round)
         if ssl_context is None:
             return transport
-        return await self._start_tls(transport, ssl_context, server_hostname, server_side=False)
+        context = context_or_default(ssl_context)
+        return await self._start_tls(transport, context, server_hostname, server_side=False)
 
     async def _start_tls(
         self,

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING
 
 from anyio.streams.tls import TLSStream
 
 if TYPE_CHECKING:
-    import ssl
-
     from anyio.abc import ByteStream
 
-__all__ = ["wrap_tls"]
+__all__ = ["context_or_default", "wrap_tls"]
+
+
+def context_or_default(ssl_context: ssl.SSLContext | bool) -> ssl.SSLContext:
+    """Return ``ssl_context``, or for True one that checks against the system's authorities."""
+    if isinstance(ssl_context, ssl.SSLContext):
+        return ssl_context
+    return ssl.create_default_context()
 
 
 async def wrap_tls(

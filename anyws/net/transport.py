@@ -219,16 +219,19 @@ class Network(Protocol):
         host: str,
         port: int,
         *,
-        ssl_context: ssl.SSLContext | None = None,
+        ssl_context: ssl.SSLContext | bool | None = None,
         server_hostname: str | None = None,
     ) -> Transport:
-        """Connect to the first address of ``host`` that answers; raises ``OSError``."""
+        """Connect to the first address of ``host`` that answers; raises ``OSError``.
+
+        ``ssl_context`` True does TLS with the system's authorities.
+        """
 
     async def connect_unix(
         self,
         path: str | PathLike[str],
         *,
-        ssl_context: ssl.SSLContext | None = None,
+        ssl_context: ssl.SSLContext | bool | None = None,
         server_hostname: str | None = None,
     ) -> Transport:
         """Connect to a UNIX socket; raises ``OSError``."""

@@ -1,6 +1,7 @@
 """The demo's page in a real browser: two tabs chat, a big file comes back, the server stays small."""
 
 import os
+import sys
 
 import pytest
 
@@ -71,7 +72,8 @@ async def test_demo_page(run_demo, run_browser, loop_name, tmp_path):
 
         assert await ada.evaluate(f"{verdict}.dataset.state") == "equal"
         assert await ada.evaluate("document.getElementById('sum').textContent") == expected
-        await ada.evaluate("document.getElementById('rate').textContent")
+        rate = await ada.evaluate("document.getElementById('rate').textContent")
+        sys.stdout.write(f"{loop_name}: the server grew by {growth / MEGABYTE:.2f} MB; {rate}\n")
         assert growth <= GROWTH, f"the server grew by {growth / MEGABYTE:.1f} MB"
 
         await look(ada, tmp_path)

@@ -186,7 +186,9 @@ async def test_signal_while_a_file_is_under_way(run_demo, loop_name):
         except anyws.ConnectionClosed as error:
             codes.append(error.code)
 
-    async with run_demo(loop_name) as demo, demo.connect("/upload", limits=limits) as client:
+    # Messages this large would keep the loop from receiving, were there no checkpoint between them.
+    options = {"limits": limits, "checkpoint_interval": 1}
+    async with run_demo(loop_name) as demo, demo.connect("/upload", **options) as client:
         async with anyio.create_task_group() as task_group:
             task_group.start_soon(until_closed, client.send, os.urandom(2**20))
             await client.receive()
