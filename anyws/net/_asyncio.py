@@ -130,11 +130,12 @@ class AsyncioTransport(Transport, asyncio.BufferedProtocol):
                 self._transport.resume_reading()
 
     def write(self, data: bytes) -> None:
-        if not self._lost:
+        # After a failed send asyncio tells us in the next round only, and logs what is written until then.
+        if not (self._lost or self._transport.is_closing()):
             self._transport.write(data)
 
     def writelines(self, chunks: Sequence[bytes]) -> None:
-        if not self._lost:
+        if not (self._lost or self._transport.is_closing()):
             self._transport.writelines(chunks)
 
     @property

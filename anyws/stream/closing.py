@@ -152,7 +152,7 @@ class Closing:
             self._in_progress.set()
 
     async def _shake_hands(self) -> None:
-        """Read until the peer's close frame, dropping the messages that nobody receives."""
+        """Read until the peer's close frame, dropping messages when too many came that nobody takes."""
         receiver = self._receiver
         inbound = self._connection.inbound
         kept = len(inbound.messages)
@@ -160,11 +160,12 @@ class Closing:
             if receiver.waiting:
                 await receiver.changed()
                 continue
-            if inbound.message is not None:
-                inbound.message.attach(Discard())
-            await receiver.more(hungry=True)
-            while len(inbound.messages) > kept:
-                inbound.messages.pop()
+            if inbound.full:
+                del inbound.messages[kept:]
+                inbound.taken()
+                if inbound.message is not None:
+                    inbound.message.attach(Discard())
+            await receiver.more_in_background()
         self.reach_end()
 
     async def _end_stream(self) -> None:

@@ -52,7 +52,6 @@ class Receiver:
         "_scratch",
         "_transport",
         "_waiting",
-        "_wanted",
         "_writer",
         "attended",
         "bytes_received",
@@ -78,7 +77,6 @@ class Receiver:
         self._scratch = scratch.buffer
         self._waiting = False
         self._background = False
-        self._wanted = False
         self._changed: anyio.Event | None = None
         #: Whether the application has asked for a message since the ticker last looked.
         self.attended = True
@@ -173,19 +171,16 @@ class Receiver:
         try:
             self._writer.before_waiting()
             if inbound.stopped and not inbound.full:
-                inbound.resume()
-                self.answer_control_frames()
-                await self._writer.checkpoint_if_due()
+                await self._resume()
             elif self.finished:
                 await anyio.lowlevel.checkpoint()
             elif self._background:
-                self._wanted = True
                 await self.changed()
             else:
                 self._transport.resume_reading()
                 await self._transport.receive_more()
         finally:
-            self._waiting = self._wanted = inbound.hungry = False
+            self._waiting = inbound.hungry = False
             if self._changed is not None:
                 self.notify()
 
@@ -200,17 +195,32 @@ class Receiver:
 
     async def read_in_background(self) -> None:
         """Read for an application that is elsewhere, until it comes or the core is full."""
+        while not (self.waiting or self.finished or self._connection.inbound.full):
+            await self.more_in_background()
+
+    async def more_in_background(self) -> None:
+        """Wait until something has come; only while nobody else waits.
+
+        Unlike ``more`` this is no claim: a task that calls ``more`` meanwhile waits along, and takes
+        over after this read.
+        """
         inbound = self._connection.inbound
-        if self.waiting:
-            return
         self._background = True
         try:
-            while not (self._wanted or self.finished or inbound.full):
+            if inbound.stopped and not inbound.full:
+                await self._resume()
+            else:
+                self._transport.resume_reading()
                 await self._transport.receive_more()
-                self.notify()
         finally:
             self._background = False
             self.notify()
+
+    async def _resume(self) -> None:
+        """Parse what was left when the core became full."""
+        self._connection.inbound.resume()
+        self.answer_control_frames()
+        await self._writer.checkpoint_if_due()
 
     async def changed(self) -> None:
         """Wait until whoever reads has read something or stopped reading."""

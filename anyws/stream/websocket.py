@@ -167,6 +167,7 @@ class WebSocket(ObjectStream["str | bytes"]):
                 return reader
             await self._more(hungry=False)
         self._receiver.attended = True
+        await self.writer.checkpoint_if_due()
         self._messages_received += 1
         whole = messages.pop(0)
         if not messages:
@@ -240,7 +241,7 @@ class WebSocket(ObjectStream["str | bytes"]):
         """Close the connection; returns when it is closed, within ``close_timeout``.
 
         What was sent before is delivered first. Messages that arrived before stay for ``receive``;
-        later ones are dropped unless another task is receiving.
+        of later ones that nobody receives no more are kept than ``Limits.receive_buffer``.
 
         Args:
             code: 1000 to 1003, 1007 to 1014, or 3000 to 4999.

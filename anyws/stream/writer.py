@@ -39,6 +39,8 @@ __all__ = ["CHECKPOINT_INTERVAL", "WebSocketWriter", "encode_data"]
 
 #: Operations that found work ready between two checkpoints.
 CHECKPOINT_INTERVAL = 128
+#: Bytes that count as one operation more, so that a task that sends large messages lets others run too.
+_CHECKPOINT_BYTES = 16384
 #: Bytes of pending frames that are worth a system call of their own.
 _GATHER_BELOW = 32768
 #: Above this many bytes pending frames are not joined, but given to the transport one by one.
@@ -66,7 +68,7 @@ class WebSocketWriter:
         "_connection",
         "_fail",
         "_flush_due",
-        "_high_water",
+        "_gather_below",
         "_lock",
         "_messages",
         "_pending",
@@ -97,6 +99,7 @@ class WebSocketWriter:
         self._pending_size = 0
         self._flush_due = False
         self._sent_lately = False
+        self._gather_below = min(_GATHER_BELOW, connection.limits.send_buffer)
         #: Bytes given to the transport so far.
         self.written = 0
         #: Messages put into the write buffer so far.
@@ -137,7 +140,7 @@ class WebSocketWriter:
         """
         opcode, payload = encode_data(data)
         if (
-            self._ready
+            self._ready > 0
             and not self._lock.locked
             and not self._transport.clogged
             and self._connection.state is State.OPEN
@@ -147,6 +150,8 @@ class WebSocketWriter:
             await self._admit(force=force)
             self._lock.release()
         self._put(self._connection.outbound.message(opcode, payload, compress))
+        if len(payload) >= _CHECKPOINT_BYTES:
+            self._ready -= len(payload) // _CHECKPOINT_BYTES
         if self._transport.clogged:
             await self._drain()
 
@@ -266,7 +271,7 @@ class WebSocketWriter:
 
     def spend(self) -> bool:
         """Count one operation that found work ready; False when a checkpoint is due."""
-        if self._ready:
+        if self._ready > 0:
             self._ready -= 1
             return True
         self._ready = self._checkpoint_interval
@@ -343,7 +348,7 @@ class WebSocketWriter:
         """Append a message's frames, and flush unless more is likely to follow at once."""
         self.messages_sent += 1
         self._append(frames)
-        if (self._messages or self._sent_lately) and self._pending_size < _GATHER_BELOW:
+        if (self._messages or self._sent_lately) and self._pending_size < self._gather_below:
             if not self._flush_due:
                 self._flush_due = True
                 self._transport.call_soon(self._flush_gathered)
