@@ -259,9 +259,10 @@ async def test_a_dead_peer_is_found():
 
 
 async def test_a_peer_that_sends_is_alive_although_it_answers_no_ping():
-    async with server_and_raw_client(
-        compression=None, ping_interval=0.05, ping_timeout=0.05
-    ) as (websocket, raw):
+    async with server_and_raw_client(compression=None, ping_interval=0.05, ping_timeout=0.05) as (
+        websocket,
+        raw,
+    ):
         for _ in range(20):
             await raw.send_frame(0x81, b"x", mask=MASK)
             assert await websocket.receive() == "x"
@@ -392,9 +393,10 @@ async def test_a_message_is_read_while_it_arrives():
 
 async def test_relay_by_feeding_a_reader():
     limits = anyws.Limits(receive_buffer=2000)
-    async with WebSocketPair(limits=limits) as (source, relay_in), WebSocketPair(
-        lockstep_pair(), limits=limits
-    ) as (relay_out, target):
+    async with (
+        WebSocketPair(limits=limits) as (source, relay_in),
+        WebSocketPair(lockstep_pair(), limits=limits) as (relay_out, target),
+    ):
 
         async def relay():
             async for reader in relay_in.readers():
