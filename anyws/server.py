@@ -126,6 +126,9 @@ class Server:
         if self._listening is not None:
             listening, self._listening = self._listening, None
             listening.close()
+            for address in self._addresses:
+                if isinstance(address, str):
+                    _unlink_socket(address)
 
     async def _serve_client(self, transport: Transport) -> None:
         self._serving += 1
@@ -260,8 +263,6 @@ async def serve(
     finally:
         for sock in sockets:
             sock.close()
-        if unix_path is not None:
-            _unlink_socket(unix_path)
     if failure is not None:
         raise failure
 

@@ -55,6 +55,8 @@ class _Scratch(threading.local):
 
     def __init__(self) -> None:
         self.buffer = bytearray(_SCRATCH_SIZE)
+        #: What transports are given: TLS fills the rest of a buffer through slices of it.
+        self.view = memoryview(self.buffer)
 
 
 scratch = _Scratch()
@@ -63,7 +65,7 @@ scratch = _Scratch()
 class Receiver(Protocol):
     """Takes what a transport receives. None of its methods may block or raise."""
 
-    def get_buffer(self, sizehint: int) -> bytearray | memoryview:
+    def get_buffer(self, sizehint: int) -> memoryview:
         """Return where the next bytes go; ``buffer_updated`` follows before anything else runs."""
 
     def buffer_updated(self, count: int) -> None:
@@ -86,11 +88,11 @@ class _Collector:
         self.lost = False
         self.error: Exception | None = None
 
-    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - the loop's signature
-        return scratch.buffer
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the loop's signature
+        return scratch.view
 
     def buffer_updated(self, count: int) -> None:
-        self.data += memoryview(scratch.buffer)[:count]
+        self.data += scratch.view[:count]
         if len(self.data) >= HIGH_WATER:
             self._transport.pause_reading()
 

@@ -92,9 +92,9 @@ class Receiver:
 
     # What the transport calls
 
-    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - the transport's signature
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the transport's signature
         """Return where the next bytes go."""
-        return self._scratch
+        return scratch.view
 
     def buffer_updated(self, count: int) -> None:
         """Parse the bytes that have come."""
