@@ -50,7 +50,7 @@ async def test_wss(contexts):
 # With its debug mode on, asyncio reports every failed TLS handshake as an error of the program.
 WITHOUT_DEBUG = pytest.mark.parametrize(
     "anyio_backend",
-    [("asyncio", {}), ("asyncio", {"use_uvloop": True}), ("trio", {})],
+    [("asyncio", {"debug": False}), ("asyncio", {"use_uvloop": True}), ("trio", {})],
     ids=["asyncio", "uvloop", "trio"],
 )
 
