@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Buffer"]
 
+#: Reads that found data ready between two checkpoints.
+_CHECKPOINT_INTERVAL = 128
+
 
 class Buffer(ByteReceiveStream):
     """Hands bytes from a writing task to a reading task, at most ``limit`` bytes ahead.
@@ -36,6 +39,7 @@ class Buffer(ByteReceiveStream):
         # Bytes of the first chunk that were read: cutting them off would copy the rest each time.
         self._start = 0
         self._collecting = False
+        self._ready = _CHECKPOINT_INTERVAL
         self._size = 0
         self._eof = False
         self._error: BaseException | None = None
@@ -126,6 +130,8 @@ class Buffer(ByteReceiveStream):
     async def receive(self, max_bytes: int = 65536) -> bytes:
         """Return at most ``max_bytes`` bytes; raises ``anyio.EndOfStream`` at the end."""
         await anyio.lowlevel.checkpoint()
+        if self._abandoned:
+            raise anyio.ClosedResourceError
         await self._wait_for_any()
         if not self._chunks:
             raise anyio.EndOfStream
@@ -144,11 +150,15 @@ class Buffer(ByteReceiveStream):
 
     async def aclose(self) -> None:
         """Give up reading: what is there is dropped, and ``write`` raises from now on."""
+        self.abandon()
+        await anyio.lowlevel.checkpoint()
+
+    def abandon(self) -> None:
+        """Give up reading, without a checkpoint."""
         self._abandoned = True
         self._chunks.clear()
         self._size = self._start = 0
         self._notify()
-        await anyio.lowlevel.checkpoint()
 
     def _take(self, n: int) -> bytes:
         """Remove and return the first ``n`` bytes, or what there is."""
@@ -169,6 +179,9 @@ class Buffer(ByteReceiveStream):
 
     async def _collect(self, n: int | None) -> None:
         """Wait until there are ``n`` bytes or the end has come; the limit is off meanwhile."""
+        if self._eof or (n is not None and self._size >= n):
+            await self._checkpoint_if_due()
+            return
         self._collecting = True
         self._notify()
         try:
@@ -177,7 +190,16 @@ class Buffer(ByteReceiveStream):
         finally:
             self._collecting = False
 
+    async def _checkpoint_if_due(self) -> None:
+        """Let others run after so many reads that found data ready."""
+        self._ready -= 1
+        if self._ready <= 0:
+            self._ready = _CHECKPOINT_INTERVAL
+            await anyio.lowlevel.checkpoint()
+
     async def _wait_for_any(self) -> None:
+        if self._chunks or self._eof:
+            await self._checkpoint_if_due()
         while not self._chunks and not self._eof:
             await self._wait_for_data()
 

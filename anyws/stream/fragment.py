@@ -114,8 +114,7 @@ class FragmentContext:
             self._finished = True
             if exc is None and self._kind is not None:
                 await self._writer.begin_message(force=self._force)
-                self._writer.finish_message(self._kind, compress=self._compress)
-                self._writer.end_message()
+                self._finish(self._kind)
             return
         reason = None if exc is None else repr(exc)
         if self._utf8 is not None and exc is None:
@@ -127,8 +126,7 @@ class FragmentContext:
         if reason is not None:
             self._abandon(reason)
             return
-        self._writer.finish_message(Opcode.CONTINUATION, compress=None)
-        self._finish()
+        self._finish(Opcode.CONTINUATION)
         await anyio.lowlevel.checkpoint()
 
     def _encode(self, data: str | bytes | bytearray | memoryview, *, final: bool) -> bytes:
@@ -150,9 +148,14 @@ class FragmentContext:
             self._utf8.decode(payload, final)
         return payload
 
-    def _finish(self) -> None:
+    def _finish(self, opcode: int | None = None) -> None:
+        """Let the next sender send, after the empty last fragment if ``opcode`` says to send one."""
         self._finished = True
-        self._writer.end_message()
+        try:
+            if opcode is not None:
+                self._writer.finish_message(opcode, force=self._force, compress=self._compress)
+        finally:
+            self._writer.end_message()
 
     def _abandon(self, reason: str) -> None:
         self._writer.abandon_message(reason, CloseCause.MESSAGE_ABANDONED)

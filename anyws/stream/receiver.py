@@ -147,6 +147,11 @@ class Receiver:
         return self.eof or self.lost or self._connection.inbound.ended
 
     @property
+    def claimed(self) -> bool:
+        """Whether a task of the application is in ``more``."""
+        return self._waiting
+
+    @property
     def waiting(self) -> bool:
         """Whether a task, or the helper, waits for bytes."""
         return self._waiting or self._background

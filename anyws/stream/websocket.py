@@ -179,8 +179,12 @@ class WebSocket(ObjectStream["str | bytes"]):
         return reader
 
     def _skip_abandoned(self) -> None:
+        """Drop the rest of a message whose reader was left; the reader says so from now on."""
+        if self._receiver.claimed:
+            raise anyio.BusyResourceError("receiving from")
         message = self._inbound.message
-        if message is not None and message.sink is not None:
+        if message is not None and isinstance(message.sink, WebSocketReader):
+            message.sink.abandon()
             message.attach(Discard())
 
     async def _more_for_reader(self, hungry: bool) -> None:

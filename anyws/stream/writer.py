@@ -327,12 +327,12 @@ class WebSocketWriter:
         self._append(outbound.fragment(opcode, payload, final=final, compress=compress))
         self.flush_nowait()
 
-    def finish_message(self, opcode: int, *, compress: bool | None) -> None:
-        """Send the empty last fragment, without waiting."""
-        if not self.finished:
-            outbound = self._connection.outbound
-            self._append(outbound.fragment(opcode, b"", final=True, compress=compress))
-            self.flush_nowait()
+    def finish_message(self, opcode: int, *, force: bool, compress: bool | None) -> None:
+        """Send the empty last fragment, without waiting; raises when sending is over."""
+        self._check(force=force)
+        outbound = self._connection.outbound
+        self._append(outbound.fragment(opcode, b"", final=True, compress=compress))
+        self.flush_nowait()
 
     def end_message(self) -> None:
         """Let the next sender send."""
@@ -389,6 +389,8 @@ class WebSocketWriter:
         while self._transport.clogged:
             await self._transport.drain()
         self._check(force=force)
+        if self._connection.sent is not None:
+            _logger.warning("data is sent after our close frame, which RFC 6455, 5.5.1 forbids")
 
     def _check(self, *, force: bool) -> None:
         connection = self._connection
@@ -396,8 +398,6 @@ class WebSocketWriter:
             return
         if not force or self.finished:
             raise connection.closed_error()
-        if connection.sent is not None:
-            _logger.warning("data is sent after our close frame, which RFC 6455, 5.5.1 forbids")
 
     async def _drain(self) -> None:
         await self._transport.drain()

@@ -50,6 +50,8 @@ async def open_tab(browser, demo, name):
     return tab
 
 
+# The other loops serve the same page in test_cli.py, without a browser's seconds.
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
 async def test_demo_page(run_demo, run_browser, loop_name, tmp_path):
     async with run_demo(loop_name) as demo, run_browser() as browser:
         ada = await open_tab(browser, demo, "Ada")

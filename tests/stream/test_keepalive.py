@@ -1,0 +1,282 @@
+"""Pings: asked for, and sent to find out whether a silent peer is still there."""
+
+import anyio
+import pytest
+
+from anyws.core.connection import Connection
+from anyws.enums import Role
+from anyws.errors import CloseCause, ConnectionClosedError
+from anyws.limits import Limits
+from anyws.stream.keepalive import Keepalive, Pings
+from anyws.testing import WebSocketPair
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_dead_peer_is_found(raw_client):
+    async with raw_client(ping_interval=0.05, ping_timeout=0.05) as (websocket, peer):
+        with anyio.fail_after(2), pytest.raises(ConnectionClosedError) as caught:
+            await websocket.receive()
+        assert caught.value.cause is CloseCause.PING_TIMEOUT
+        assert caught.value.code == 1006
+        assert caught.value.sent.code == 1011
+        ping = await peer.receive_frame()
+        assert ping.opcode == 9
+        assert len(ping.payload) == 4
+
+
+async def test_dead_peer_is_found_when_nobody_receives(raw_client):
+    async with raw_client(ping_interval=0.05, ping_timeout=0.05) as (websocket, peer):
+        with anyio.fail_after(2):
+            assert (await peer.receive_frame()).opcode == 9
+            with pytest.raises(anyio.EndOfStream):
+                while True:
+                    await peer.receive_frame()
+        with pytest.raises(ConnectionClosedError) as caught:
+            await websocket.send("x")
+        assert caught.value.cause is CloseCause.PING_TIMEOUT
+
+
+async def test_dead_peer_is_found_by_a_sender_that_waits(raw_client):
+    """A peer that reads nothing: the ping cannot leave, yet nothing comes either."""
+    options = {"ping_interval": 0.05, "ping_timeout": 0.05, "capacity": 100}
+    async with raw_client(**options) as (websocket, peer), anyio.create_task_group() as tg:
+        tg.start_soon(websocket.send, bytes(70000))
+        await anyio.wait_all_tasks_blocked()
+        # It reads all, and answers nothing.
+        with anyio.fail_after(2), pytest.raises(anyio.EndOfStream):
+            while True:
+                await peer.receive_frame()
+    with pytest.raises(ConnectionClosedError) as caught:
+        await websocket.send("x")
+    assert caught.value.cause is CloseCause.PING_TIMEOUT
+
+
+async def test_an_answering_peer_lives(raw_client):
+    async with raw_client(ping_interval=0.04, ping_timeout=0.04) as (websocket, peer):
+        with anyio.fail_after(5):
+            for _ in range(8):
+                ping = await peer.receive_frame()
+                assert ping.opcode == 9
+                await peer.send_frame(0x8A, ping.payload)
+        await websocket.send("open")
+        assert websocket.latency > 0
+
+
+async def test_any_byte_is_life(raw_client):
+    """One byte of a frame now and then: no pong, no message, and alive all the same."""
+    async with raw_client(ping_interval=0.2, ping_timeout=0.2) as (websocket, peer):
+        frame = peer.frame(0x82, bytes(30), mask=b"mask")
+        got = []
+
+        async def receive():
+            got.append(await websocket.receive())
+
+        async with anyio.create_task_group() as tg:
+            tg.start_soon(receive)
+            for byte in frame:
+                await anyio.sleep(0.02)
+                await peer.send(bytes([byte]))
+        assert got == [bytes(30)]
+        await websocket.send("open")
+        # And no ping was needed.
+        assert (await peer.receive_frame()).opcode == 1
+
+
+async def test_no_keepalive(raw_client):
+    async with raw_client(ping_interval=None, ping_timeout=0.01) as (_, peer):
+        with anyio.move_on_after(0.1) as scope:
+            await peer.receive_frame()
+        assert scope.cancelled_caught
+
+
+async def test_pings_without_a_timeout(raw_client):
+    async with raw_client(ping_interval=0.02, ping_timeout=None) as (websocket, peer):
+        assert (await peer.receive_frame()).opcode == 9
+        with anyio.move_on_after(0.1):
+            await peer.receive_frame()
+        await websocket.send("open")
+        assert (await peer.receive_frame()).opcode == 1
+
+
+async def test_the_clock_stands_still_while_we_do_not_read():
+    """The server's application is elsewhere and its buffer is full: the pong may lie behind it."""
+    options = {"limits": Limits(receive_buffer=100), "ping_interval": 0.04, "ping_timeout": 0.04}
+    async with (
+        WebSocketPair(server=options, client={"ping_interval": None}) as (client, server),
+        anyio.create_task_group() as tg,
+    ):
+        for _ in range(50):
+            await client.send(bytes(100))
+        tg.start_soon(client.receive)
+        with anyio.move_on_after(0.5):
+            await anyio.sleep_forever()
+        for _ in range(50):
+            assert await server.receive() == bytes(100)
+        await server.send("alive")
+
+
+class FakeTransport:
+    unsent = 0
+
+
+class FakeWriter:
+    """Counts as the writer does, without sending."""
+
+    written = 0
+
+    def write_control(self, frames):
+        self.written += sum(map(len, frames))
+
+
+@pytest.fixture
+def ticked():
+    """Give a ``Keepalive`` of 10 and 5 seconds, and a function that ticks it at a time."""
+    keepalive = Keepalive(10, 5)
+    connection = Connection(Role.SERVER, Limits())
+    transport, writer, pings = FakeTransport(), FakeWriter(), Pings()
+
+    def tick(now):
+        return keepalive.tick(now, connection, transport, writer, pings)
+
+    return keepalive, tick, transport, writer, pings
+
+
+def test_clock_ping_after_the_interval(ticked):
+    _, tick, _, writer, _ = ticked
+    assert not tick(0)
+    assert not tick(9.9)
+    assert writer.written == 0
+    assert not tick(10)
+    assert writer.written == 6
+    assert not tick(11)
+    assert not tick(15.9)
+    assert tick(16)
+
+
+def test_clock_starts_when_the_ping_has_left(ticked):
+    _, tick, transport, _, _ = ticked
+    tick(0)
+    tick(10)
+    transport.unsent = 6
+    assert not tick(100)
+    transport.unsent = 0
+    assert not tick(101)
+    assert not tick(105)
+    assert tick(106)
+
+
+def test_clock_bytes_behind_the_ping_do_not_hold_it_up(ticked):
+    _, tick, transport, writer, _ = ticked
+    tick(0)
+    tick(10)
+    writer.written += 1000
+    transport.unsent = 1001
+    assert not tick(100)
+    transport.unsent = 1000
+    assert not tick(101)
+    assert tick(106)
+
+
+def test_clock_any_byte_starts_it_again(ticked):
+    keepalive, tick, _, writer, _ = ticked
+    tick(0)
+    tick(10)
+    tick(11)
+    keepalive.heard()
+    assert not tick(20)
+    assert not tick(29)
+    assert writer.written == 6
+    assert not tick(30)
+    assert writer.written == 12
+
+
+def test_clock_stands_still(ticked):
+    keepalive, tick, _, writer, _ = ticked
+    tick(0)
+    keepalive.stand_still(5)
+    assert not tick(14)
+    assert writer.written == 0
+    tick(15)
+    tick(16)
+    keepalive.stand_still(10)
+    assert not tick(30)
+    assert tick(31)
+
+
+async def test_a_pong_answers_all_pings_before_it():
+    pings = Pings()
+    added = [pings.add() for _ in range(4)]
+    pings.received([added[2][0]])
+    assert [ping.answered.is_set() for _, ping in added] == [True, True, True, False]
+    assert pings.latency == added[2][1].seconds
+    pings.received([added[0][0], b"unknown"])
+    assert not added[3][1].answered.is_set()
+    pings.forget(added[3][0])
+    pings.received([added[3][0]])
+    assert not added[3][1].answered.is_set()
+
+
+async def test_wake():
+    pings = Pings()
+    _, ping = pings.add()
+    pings.wake()
+    assert ping.answered.is_set()
+    assert ping.seconds is None
+    pings.wake()
+    pings.forget(b"")
+
+
+async def test_ping_gives_seconds(raw_client):
+    async with raw_client() as (websocket, peer), anyio.create_task_group() as tg:
+        tg.start_soon(websocket.receive)
+        assert websocket.latency is None
+        seconds = []
+
+        async def ping():
+            seconds.append(await websocket.ping())
+
+        tg.start_soon(ping)
+        frame = await peer.receive_frame()
+        await peer.send_frame(0x8A, b"something else")
+        await anyio.wait_all_tasks_blocked()
+        assert seconds == []
+        await peer.send_frame(0x8A, frame.payload)
+        await anyio.wait_all_tasks_blocked()
+        assert len(seconds) == 1
+        assert seconds[0] == websocket.latency > 0
+        await peer.send_frame(0x81, b"end")
+
+
+async def test_ping_while_nobody_receives():
+    async with WebSocketPair() as (client, server):
+        with anyio.fail_after(2.2):
+            assert await client.ping() > 0
+
+
+async def test_ping_meets_the_end(raw_client):
+    errors = []
+
+    async def ping(websocket):
+        with pytest.raises(ConnectionClosedError) as caught:
+            await websocket.ping()
+        errors.append(caught.value)
+
+    async with raw_client() as (websocket, peer), anyio.create_task_group() as tg:
+        tg.start_soon(ping, websocket)
+        await peer.receive_frame()
+        peer.stream.reset()
+        with pytest.raises(ConnectionClosedError):
+            await websocket.receive()
+    assert len(errors) == 1
+
+
+async def test_cancelled_ping_is_forgotten(raw_client):
+    async with raw_client() as (websocket, peer):
+        with anyio.move_on_after(0.01) as scope:
+            await websocket.ping()
+        assert scope.cancelled_caught
+        await peer.send_frame(0x8A, (await peer.receive_frame()).payload)
+        await peer.send_frame(0x81, b"end")
+        assert await websocket.receive() == "end"
+        assert websocket.latency is None

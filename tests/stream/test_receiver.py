@@ -1,0 +1,203 @@
+"""Received bytes: while somebody receives, and while nobody does."""
+
+import anyio
+import pytest
+
+from anyws.errors import ConnectionClosedError
+from anyws.limits import Limits
+from anyws.server import accept
+from anyws.stream.keepalive import TICK
+from anyws.testing import FaultyStream, RawPeer, WebSocketPair, memory_pair
+
+pytestmark = pytest.mark.anyio
+
+QUICK = {"ping_interval": None, "ping_timeout": 0.04}  # A tick each 10 ms, and no pings.
+
+
+async def test_a_ping_is_answered_while_somebody_receives(raw_client):
+    async with raw_client() as (websocket, peer), anyio.create_task_group() as tg:
+        tg.start_soon(websocket.receive)
+        await peer.send_frame(0x89, b"there?")
+        assert await peer.receive_frame() == (0x8A, b"there?", False)
+        await peer.send_frame(0x81, b"end")
+
+
+async def test_a_ping_is_answered_when_nobody_receives(raw_client):
+    assert TICK <= 0.5
+    async with raw_client() as (_, peer):
+        for payload in (b"one", b"two"):
+            await peer.send_frame(0x89, payload)
+            with anyio.fail_after(1.2):
+                assert await peer.receive_frame() == (0x8A, payload, False)
+
+
+async def test_a_close_is_seen_when_nobody_receives(raw_client):
+    async with raw_client(**QUICK) as (websocket, peer):
+        await peer.send_close(1001)
+        assert await peer.receive_close() == (1001, "")
+        await peer.receive_eof()
+        await peer.stream.aclose()
+        assert websocket.close_code == 1001
+
+
+async def test_messages_wait_while_pings_are_answered(raw_client):
+    async with raw_client(**QUICK) as (websocket, peer):
+        await peer.send_frame(0x81, b"first")
+        await peer.send_frame(0x89, b"ping")
+        await peer.send_frame(0x81, b"second")
+        assert (await peer.receive_frame()).first == 0x8A
+        assert [await websocket.receive(), await websocket.receive()] == ["first", "second"]
+
+
+async def test_who_receives_takes_over_from_the_helper(raw_client):
+    async with raw_client(**QUICK) as (websocket, peer):
+        await peer.send_frame(0x89, b"ping")
+        assert (await peer.receive_frame()).first == 0x8A
+        async with anyio.create_task_group() as tg:
+            got = []
+
+            async def receive():
+                got.append(await websocket.receive())
+
+            tg.start_soon(receive)
+            await anyio.wait_all_tasks_blocked()
+            with pytest.raises(anyio.BusyResourceError):
+                await websocket.receive()
+            await peer.send_frame(0x81, b"message")
+        assert got == ["message"]
+        with anyio.move_on_after(0.01):
+            await websocket.receive()
+        await peer.send_frame(0x81, b"more")
+        assert await websocket.receive() == "more"
+
+
+@pytest.mark.parametrize("size", [1, 100, 3000])
+async def test_a_peer_that_floods_is_held_up(size):
+    """Nobody receives: what is held stays within the budget and one read of the stream."""
+    limits = Limits(receive_buffer=10000)
+    async with (
+        WebSocketPair(server={"limits": limits, **QUICK}) as (client, server),
+        anyio.create_task_group() as tg,
+    ):
+        total = 1000000 // (size + 6)
+
+        async def flood():
+            for _ in range(total):
+                await client.writer.send(bytes(size), compress=False)
+
+        tg.start_soon(flood)
+        ticked = anyio.Event()
+        original = server.tick
+
+        def tick(*arguments):
+            original(*arguments)
+            if server._inbound.full:
+                ticked.set()
+
+        server.tick = tick
+        await ticked.wait()
+        await anyio.wait_all_tasks_blocked()
+        assert server.statistics().bytes_received <= 10000 + 65536 + 16
+        for _ in range(total):
+            assert len(await server.receive()) == size
+
+
+async def test_a_close_behind_a_full_buffer_is_seen_in_its_place():
+    async with WebSocketPair(limits=Limits(receive_buffer=1000), **QUICK) as (client, server):
+        for number in range(100):
+            await client.send(f"{number:50}")
+        async with anyio.create_task_group() as tg:
+            tg.start_soon(client.close, 1000)
+            assert [int(message) async for message in server] == list(range(100))
+            tg.start_soon(server.close)
+
+
+@pytest.mark.parametrize("compression", ["deflate", None])
+async def test_a_message_beyond_the_receive_buffer(compression):
+    limits = Limits(receive_buffer=1000)
+    async with (
+        WebSocketPair(limits=limits, compression=compression) as (client, server),
+        anyio.create_task_group() as tg,
+    ):
+        for size in (999, 1000, 1001, 500000):
+            tg.start_soon(client.send, bytes(size))
+            assert await server.receive() == bytes(size)
+
+
+@pytest.mark.parametrize("pair", [WebSocketPair.lockstep, WebSocketPair.byte_by_byte])
+async def test_hard_streams(pair):
+    async with pair() as (client, server), anyio.create_task_group() as tg:
+        for message in ("text", b"x" * 300, "", "é" * 100):
+            tg.start_soon(client.send, message)
+            assert await server.receive() == message
+            tg.start_soon(server.send, message)
+            assert await client.receive() == message
+        # Otherwise nobody would take the close frames out of the streams.
+        tg.start_soon(client.close)
+        tg.start_soon(server.close)
+
+
+async def test_control_frames_pass_an_unread_output(raw_client):
+    """While our output is clogged, pings wait, the latest ones of them, and then are answered."""
+    limits = Limits(pending_pongs=3, send_buffer=1000)
+    async with raw_client(capacity=10000, limits=limits, **QUICK) as (websocket, peer):
+        async with anyio.create_task_group() as tg:
+            tg.start_soon(websocket.send, bytes(20000))
+            tg.start_soon(websocket.receive)
+            await anyio.wait_all_tasks_blocked()
+            for number in range(10):
+                await peer.send_frame(0x89, b"%d" % number)
+            await anyio.wait_all_tasks_blocked()
+            assert (await peer.receive_frame()).payload == bytes(20000)
+            pongs = [(await peer.receive_frame()).payload for _ in range(3)]
+            assert pongs == [b"7", b"8", b"9"]
+            await peer.send_frame(0x81, b"end")
+
+
+async def test_what_comes_with_the_handshake():
+    ours, theirs = memory_pair()
+    peer = RawPeer(theirs)
+    from_handshake = RawPeer.frame(0x81, b"early", mask=b"mask")
+    request = (
+        b"GET / HTTP/1.1\r\nHost: memory\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    await peer.send(request + from_handshake * 3)
+    async with accept(ours) as websocket:
+        assert [await websocket.receive() for _ in range(3)] == ["early"] * 3
+        await theirs.aclose()
+
+
+async def test_cancelled_receive_loses_nothing(raw_client):
+    async with raw_client() as (websocket, peer):
+        frame = peer.frame(0x82, bytes(range(100)), mask=b"mask")
+        for byte in frame[:-1]:
+            await peer.send(bytes([byte]))
+            with anyio.move_on_after(0.0005) as scope:
+                await websocket.receive()
+            assert scope.cancelled_caught
+        await peer.send(frame[-1:])
+        assert await websocket.receive() == bytes(range(100))
+
+
+async def test_reset(raw_client):
+    async with raw_client() as (websocket, peer):
+        await peer.send_frame(0x81, b"before")
+        assert await websocket.receive() == "before"
+        peer.stream.reset()
+        with pytest.raises(ConnectionClosedError) as caught:
+            await websocket.receive()
+        assert caught.value.code == 1006
+
+
+async def test_lost_while_nobody_receives(raw_client):
+    def wrap(stream):
+        return FaultyStream(stream, receive_limit=300, receive_fault="reset")
+
+    async with raw_client(wrap=wrap, **QUICK) as (websocket, peer):
+        for _ in range(10):
+            await peer.send_frame(0x81, b"x" * 100)
+        with pytest.raises(ConnectionClosedError):
+            while True:
+                await websocket.receive()
+        assert websocket.close_code == 1006
