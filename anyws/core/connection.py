@@ -123,6 +123,8 @@ class Connection:
 
         To be called once the application has taken every message before the end.
         """
+        if self.state is State.CLOSED:
+            return b""
         inbound = self.inbound
         failure = inbound.failure
         if failure is not None:

@@ -105,8 +105,8 @@ class Closing:
 
     def drop(self, cause: CloseCause, detail: str = "") -> None:
         """Drop the connection at once, without a handshake."""
-        self._transport.abort()
         self.lose(cause, detail)
+        self._transport.abort()
         self._finish()
 
     async def close(
@@ -124,7 +124,11 @@ class Closing:
             await anyio.lowlevel.checkpoint()
             return
         if self._in_progress is not None:
-            await self._in_progress.wait()
+            try:
+                await self._in_progress.wait()
+            except BaseException:
+                self.drop(CloseCause.ABORTED)
+                raise
             return
         self._in_progress = anyio.Event()
         try:

@@ -205,6 +205,8 @@ class ServerOpening:
             response = self._process_request(request)
             if inspect.isawaitable(response):
                 response = await response
+            if response is not None and not isinstance(response, Response):
+                raise TypeError(f"process_request must return a Response or None, not {response!r}")
         except Exception:
             _logger.exception("process_request failed")
             return Response(500, body="The server failed to answer this request.\n")

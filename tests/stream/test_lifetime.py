@@ -1,0 +1,220 @@
+"""The block in which a connection is open."""
+
+import contextlib
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from anyws.client import client_over
+from anyws.enums import State
+from anyws.server import accept
+from anyws.stream.lifetime import leave_task_group, sole_exception
+from anyws.testing import RawPeer, WebSocketPair, memory_pair
+
+pytestmark = pytest.mark.anyio
+
+
+@contextlib.asynccontextmanager
+async def answering():
+    """Give a client's stream, and a list of what the peer sees in the end."""
+    ours, theirs = memory_pair()
+    peer = RawPeer(theirs)
+    seen = []
+
+    async def serve():
+        await peer.answer()
+        try:
+            while (frame := await peer.receive_frame()).opcode != 8:
+                seen.append(frame.payload)
+            seen.append(int.from_bytes(frame.payload[:2], "big"))
+            await peer.send_frame(0x88, frame.payload)
+        except anyio.EndOfStream:
+            seen.append("lost")
+        await theirs.aclose()
+
+    async with anyio.create_task_group() as tg:
+        tg.start_soon(serve)
+        yield ours, seen
+
+
+async def test_left_normally():
+    async with answering() as (stream, seen):
+        async with client_over(stream, "ws://memory/") as websocket:
+            await websocket.send("x")
+        assert websocket.state is State.CLOSED
+        assert websocket.close_code == 1000
+    assert seen == [b"x", 1000]
+
+
+@pytest.mark.parametrize("kind", [ValueError, ExceptionGroup])
+async def test_exceptions_come_out_as_they_went_in(kind):
+    context = KeyError("context")
+    cause = OSError("cause")
+    error = ValueError("mine") if kind is ValueError else ExceptionGroup("mine", [ValueError()])
+    async with answering() as (stream, seen):
+        with pytest.raises(kind) as caught:
+            async with client_over(stream, "ws://memory/"):
+                try:
+                    raise context
+                except KeyError:
+                    raise error from cause
+        assert caught.value is error
+        assert error.__context__ is context
+        assert error.__cause__ is cause
+    assert seen == [1011]
+
+
+async def test_context_that_was_none_stays_none():
+    error = ValueError("mine")
+    async with answering() as (stream, _):
+        with pytest.raises(ValueError, match="mine"):
+            async with client_over(stream, "ws://memory/"):
+                raise error
+        assert error.__context__ is None
+        assert error.__cause__ is None
+
+
+async def test_the_exception_is_not_hidden_by_a_lost_connection():
+    ours, theirs = memory_pair()
+    peer = RawPeer(theirs)
+    error = ValueError("mine")
+
+    async def answer():
+        await peer.answer()
+
+    async with anyio.create_task_group() as tg:
+        tg.start_soon(answer)
+        with pytest.raises(ValueError, match="mine") as caught:
+            async with client_over(ours, "ws://memory/"):
+                theirs.reset()
+                raise error
+    assert caught.value is error
+
+
+async def test_cancelled():
+    async with answering() as (stream, seen):
+        with anyio.CancelScope() as scope:
+            async with client_over(stream, "ws://memory/") as websocket:
+                scope.cancel()
+                await anyio.lowlevel.checkpoint()
+        assert scope.cancelled_caught
+        assert websocket.state is State.CLOSED
+    assert seen == ["lost"]
+
+
+async def test_cancelled_by_a_timeout_is_a_timeout():
+    async with answering() as (stream, seen):
+        with pytest.raises(TimeoutError):
+            with anyio.fail_after(0.01):
+                async with client_over(stream, "ws://memory/"):
+                    await anyio.sleep_forever()
+    assert seen == ["lost"]
+
+
+async def test_a_scope_inside_the_block_is_nobody_elses():
+    async with WebSocketPair() as (client, server):
+        with anyio.move_on_after(0.01) as scope:
+            await client.receive()
+        assert scope.cancelled_caught
+        await server.send("open")
+        assert await client.receive() == "open"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+async def test_the_process_ends(error):
+    """The connection is dropped: nobody waits for a peer then."""
+    ours, theirs = memory_pair()
+    lifetime = accept(ours)
+    await theirs.send(
+        b"GET / HTTP/1.1\r\nHost: memory\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    raised = error()
+    with anyio.fail_after(2):
+        websocket = await lifetime.__aenter__()
+        assert not await lifetime.__aexit__(error, raised, None)
+    assert websocket.state is State.CLOSED
+    await theirs.aclose()
+
+
+async def test_opened_once():
+    async with answering() as (stream, _):
+        lifetime = client_over(stream, "ws://memory/")
+        async with lifetime:
+            with pytest.raises(RuntimeError, match="once"):
+                await lifetime.__aenter__()
+        with pytest.raises(RuntimeError, match="once"):
+            await lifetime.__aenter__()
+
+
+async def test_left_without_being_opened():
+    one, other = memory_pair()
+    with pytest.raises(RuntimeError, match="not opened"):
+        await client_over(one, "ws://memory/").__aexit__(None, None, None)
+    await one.aclose()
+    await other.aclose()
+
+
+async def test_opening_fails_as_one_exception():
+    one, other = memory_pair()
+    await other.send(b"nonsense\r\n\r\n")
+    with pytest.raises(Exception, match=r".") as caught:  # noqa: PT011
+        async with client_over(one, "ws://memory/"):
+            pytest.fail("it was opened")
+    assert not isinstance(caught.value, BaseExceptionGroup)
+    assert one.closed
+    await other.aclose()
+
+
+async def test_opening_is_cancelled():
+    one, other = memory_pair()
+    with anyio.move_on_after(0.01) as scope:
+        async with client_over(one, "ws://memory/"):
+            pytest.fail("it was opened")
+    assert scope.cancelled_caught
+    assert one.closed
+    await other.aclose()
+
+
+async def test_closed_within_the_block():
+    async with answering() as (stream, seen):
+        async with client_over(stream, "ws://memory/") as websocket:
+            await websocket.close(1001)
+        assert websocket.close_code == 1001
+    assert seen == [1001]
+
+
+async def test_many_connections_leave_in_any_order():
+    """Connections kept in an exit stack, as a pool would."""
+    async with contextlib.AsyncExitStack() as stack:
+        pairs = [await stack.enter_async_context(WebSocketPair()) for _ in range(5)]
+        for client, server in pairs:
+            await client.send("x")
+            assert await server.receive() == "x"
+
+
+def test_sole_exception():
+    error = ValueError()
+    assert sole_exception(ExceptionGroup("", [ExceptionGroup("", [error])])) is error
+    several = ExceptionGroup("", [error, KeyError()])
+    assert sole_exception(ExceptionGroup("", [several])) is several
+
+
+async def test_leave_task_group():
+    async def fail():
+        try:
+            await anyio.sleep_forever()
+        finally:
+            raise ValueError("helper")
+
+    for error in (None, KeyError()):
+        group = anyio.create_task_group()
+        await group.__aenter__()
+        group.start_soon(fail)
+        await anyio.wait_all_tasks_blocked()
+        if error is None:
+            with pytest.raises(ValueError, match="helper"):
+                await leave_task_group(group, error)
+        else:
+            await leave_task_group(group, error)
