@@ -1,0 +1,87 @@
+"""The hot loops, on whichever build is installed, against the plainest loop there is."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anyws._wire import header, mask, scan
+
+KEY = b"\x37\xfa\x21\x3d"
+
+
+def naive(payload, key, offset=0):
+    return bytes(byte ^ key[(offset + i) % 4] for i, byte in enumerate(payload))
+
+
+@pytest.mark.parametrize("offset", range(8))
+def test_unmask(offset):
+    for length in (*range(70), 255, 256, 1000):
+        payload = bytes(range(256)) * 4
+        buffer = bytearray(b"before" + payload[:length] + b"after")
+        scan.unmask(buffer, 6, 6 + length, KEY, offset)
+        assert buffer == b"before" + naive(payload[:length], KEY, offset) + b"after"
+        plain = bytearray(payload[:length])
+        mask.xor_in_place(plain, 0, length, KEY, offset)
+        assert plain == naive(payload[:length], KEY, offset)
+
+
+@pytest.mark.parametrize(
+    ("length", "expected"),
+    [
+        (0, "8200"),
+        (125, "827d"),
+        (126, "827e007e"),
+        (65535, "827effff"),
+        (65536, "827f0000000000010000"),
+        (2**31 - 1, "827f000000007fffffff"),
+        (2**32, "827f0000000100000000"),
+        (2**63 - 1, "827f7fffffffffffffff"),
+    ],
+)
+def test_frame_header(length, expected):
+    assert header.frame_header(0x82, length, 0).hex() == expected
+    masked = bytes.fromhex(expected)
+    masked = masked[:1] + bytes((masked[1] | 0x80,)) + masked[2:]
+    assert header.frame_header(0x82, length, 0x80) == masked
+
+
+@given(payload=st.binary(max_size=200), text=st.booleans(), key=st.one_of(st.none(), st.just(KEY)))
+def test_frames_that_are_taken(payload, text, key):
+    try:
+        expected = payload.decode() if text else payload
+    except UnicodeDecodeError:
+        expected = None
+    data = header.frame(0x81 if text else 0x82, payload, key)
+    if key is not None:
+        assert data.endswith(key + naive(payload, key))
+    messages = []
+    buffer = bytearray(data + data)
+    end = scan.scan(buffer, 0, len(buffer), key is not None, 1000, messages)
+    if expected is None:
+        assert (end, messages, buffer) == (0, [], data + data)
+    else:
+        assert (end, messages) == (len(buffer), [expected, expected])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x82",
+        b"\x82\x80\x00\x00\x00",
+        b"\x82\x81" + KEY,
+        b"\x02\x80" + KEY,
+        b"\xc2\x80" + KEY,
+        b"\x88\x80" + KEY,
+        b"\x82\x00" + KEY,
+        b"\x82\xfe\x00\x7d" + KEY + bytes(125),
+        b"\x82\xff" + (5).to_bytes(8, "big") + KEY + bytes(5),
+        b"\x82\xff" + b"\xff" * 8 + KEY,
+        b"\x82\xe5" + KEY + bytes(101),
+    ],
+)
+def test_frames_that_are_left(data):
+    buffer = bytearray(data)
+    messages = []
+    assert scan.scan(buffer, 0, len(buffer), True, 100, messages) == 0
+    assert (messages, buffer) == ([], data)
