@@ -228,7 +228,6 @@ async def test_reading_a_closed_buffer_that_ended():
         await buffer.receive()
 
 
-
 @pytest.mark.parametrize(
     "call",
     [

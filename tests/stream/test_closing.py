@@ -47,7 +47,9 @@ async def test_the_peer_closes(raw_client):
         assert (websocket.close_code, websocket.close_reason) == (1000, "done")
 
 
-@pytest.mark.parametrize(("payload", "code"), [(b"", 1005), (b"\x03\xf3", 1011), (b"\x0f\xa0", 4000)])
+@pytest.mark.parametrize(
+    ("payload", "code"), [(b"", 1005), (b"\x03\xf3", 1011), (b"\x0f\xa0", 4000)]
+)
 async def test_the_peers_code_is_echoed(payload, code, raw_client):
     async with raw_client() as (websocket, peer):
         await peer.send_frame(0x88, payload)

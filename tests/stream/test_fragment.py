@@ -34,7 +34,11 @@ async def test_final(raw_client):
                 await stream.send(b"c")
             # The lock is free again, in this block already.
             await websocket.send("other")
-        assert [await frame(peer) for _ in range(3)] == [(0x02, b"a"), (0x80, b"b"), (0x81, b"other")]
+        assert [await frame(peer) for _ in range(3)] == [
+            (0x02, b"a"),
+            (0x80, b"b"),
+            (0x81, b"other"),
+        ]
 
 
 async def test_one_final_piece_is_one_frame(raw_client):

@@ -132,7 +132,7 @@ async def test_cancelled_sends_tear_nothing(size, deflate, raw_client):
 
 
 async def test_cancelled_before_it_starts_and_clogged_sends_nothing(raw_client):
-    async with raw_client(capacity=10) as (websocket, peer), anyio.create_task_group() as tg:
+    async with raw_client(capacity=1000) as (websocket, peer), anyio.create_task_group() as tg:
         tg.start_soon(websocket.send, bytes(70000))
         await anyio.wait_all_tasks_blocked()
         with anyio.CancelScope() as scope:
@@ -178,7 +178,7 @@ async def test_small_messages_count_against_the_send_buffer(raw_client):
 
 
 async def test_waiting_senders_are_served_in_order(raw_client):
-    async with raw_client(capacity=10) as (websocket, peer), anyio.create_task_group() as tg:
+    async with raw_client(capacity=1000) as (websocket, peer), anyio.create_task_group() as tg:
         tg.start_soon(websocket.send, bytes(70000))
         await anyio.wait_all_tasks_blocked()
         for number in range(30):
@@ -299,7 +299,8 @@ async def test_write_frame_keeps_its_place(raw_client):
 
 
 @pytest.mark.parametrize(
-    "arguments", [(256, b"", 0), (-1, b"", 0), (b"", b"", 0), (b"\x81\x00", b"", 0), (0x81, b"a", 2)]
+    "arguments",
+    [(256, b"", 0), (-1, b"", 0), (b"", b"", 0), (b"\x81\x00", b"", 0), (0x81, b"a", 2)],
 )
 async def test_write_frame_refuses(arguments, raw_client):
     async with raw_client() as (websocket, _):
