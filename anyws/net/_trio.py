@@ -343,6 +343,9 @@ class TrioNetwork:
             # Straight into the nursery: anyio's wrapper takes 1 KB for each connection's task.
             nursery = trio.lowlevel.current_task().parent_nursery
             assert nursery is not None
+            if scope.cancel_called:
+                # The sockets were closed before this task had its first turn.
+                return
             with scope:
                 await self._accept(listener, lambda new: nursery.start_soon(connected, new))
 

@@ -178,6 +178,7 @@ class StreamTransport(Transport):
         self._lost = True
         self.clogged = False
         self._backlog.clear()
+        self._backlog_size = 0
         self._wake()
         self._receiver.connection_lost(error)
         self._scope.cancel()

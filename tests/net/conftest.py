@@ -1,0 +1,183 @@
+"""Transports of every kind, each with a peer that is a plain socket or one end of a memory pair."""
+
+import socket
+import struct
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+
+from anyws.net.stream import StreamTransport
+from anyws.net.transport import current_network
+from anyws.testing import memory_pair
+
+
+class Sink:
+    """A receiver that keeps what it is told."""
+
+    def __init__(self, size=65536):
+        self.buffer = bytearray(size)
+        self.data = bytearray()
+        self.eof = 0
+        self.lost = []
+        self.gone = anyio.Event()
+        self.ended = anyio.Event()
+
+    def get_buffer(self, sizehint):
+        return memoryview(self.buffer)
+
+    def buffer_updated(self, count):
+        self.data += self.buffer[:count]
+
+    def eof_received(self):
+        self.eof += 1
+        self.ended.set()
+
+    def connection_lost(self, error):
+        self.lost.append(error)
+        self.gone.set()
+
+
+class SocketPeer:
+    """The other end: a socket of the standard library."""
+
+    def __init__(self, sock):
+        self.sock = sock
+        sock.setblocking(False)
+
+    async def receive(self, size=65536):
+        while True:
+            try:
+                return self.sock.recv(size)
+            except BlockingIOError:
+                await anyio.wait_readable(self.sock)
+
+    async def receive_exactly(self, count):
+        data = bytearray()
+        while len(data) < count:
+            piece = await self.receive(min(count - len(data), 65536))
+            assert piece, f"the stream ended after {len(data)} bytes"
+            data += piece
+        return bytes(data)
+
+    async def receive_all(self):
+        data = bytearray()
+        while piece := await self.receive():
+            data += piece
+        return bytes(data)
+
+    async def send(self, data):
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[self.sock.send(view) :]
+            except BlockingIOError:
+                await anyio.wait_writable(self.sock)
+
+    async def send_eof(self):
+        self.sock.shutdown(socket.SHUT_WR)
+
+    def reset(self):
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+    def close(self):
+        self.sock.close()
+
+
+class MemoryPeer(SocketPeer):
+    """The other end of a memory pair."""
+
+    def __init__(self, stream):
+        self.stream = stream
+        self.send = stream.send
+        self.send_eof = stream.send_eof
+        self.reset = stream.reset
+        self.close = stream.close
+
+    async def receive(self, size=65536):
+        try:
+            return await self.stream.receive(size)
+        except anyio.EndOfStream:
+            return b""
+
+
+@asynccontextmanager
+async def _tcp(tmp_path):
+    async with anyio.create_task_group() as tg:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+            transport = await current_network(tg).connect_tcp("127.0.0.1", port)
+            yield transport, SocketPeer(listener.accept()[0])
+        tg.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _unix(tmp_path):
+    path = str(tmp_path / "socket")
+    async with anyio.create_task_group() as tg:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            listener.listen()
+            transport = await current_network(tg).connect_unix(path)
+            yield transport, SocketPeer(listener.accept()[0])
+        tg.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _accepted(tmp_path):
+    async with anyio.create_task_group() as tg:
+        here, there = anyio.create_memory_object_stream(1)
+        with here, there:
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+                address = listener.getsockname()
+                listening = await current_network(tg).listen(
+                    [listener.dup()], here.send, handshake_timeout=5
+                )
+                peer = SocketPeer(socket.create_connection(address))
+                transport = await there.receive()
+                listening.close()
+                yield transport, peer
+        tg.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _memory(tmp_path):
+    one, other = memory_pair()
+    async with anyio.create_task_group() as tg:
+        yield StreamTransport(one, tg), MemoryPeer(other)
+        tg.cancel_scope.cancel()
+
+
+KINDS = {"tcp": _tcp, "unix": _unix, "accepted": _accepted, "memory": _memory}
+
+
+@pytest.fixture
+def sink_class():
+    return Sink
+
+
+@pytest.fixture
+def socket_peer():
+    return SocketPeer
+
+
+@pytest.fixture(params=KINDS)
+def connected(request, tmp_path):
+    """Give ``async with connected() as (transport, peer)``, for each kind of transport."""
+
+    @asynccontextmanager
+    async def connect():
+        with anyio.fail_after(10):
+            async with KINDS[request.param](tmp_path) as (transport, peer):
+                try:
+                    yield transport, peer
+                finally:
+                    peer.close()
+                    with anyio.CancelScope() as scope:
+                        scope.cancel()
+                        await transport.aclose()
+                    with anyio.CancelScope(shield=True):
+                        await anyio.wait_all_tasks_blocked()
+
+    return connect
