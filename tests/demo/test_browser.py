@@ -51,7 +51,9 @@ async def open_tab(browser, demo, name):
 
 
 # The other loops serve the same page in test_cli.py, without a browser's seconds.
-@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+@pytest.mark.parametrize(
+    "anyio_backend", [("asyncio", {"debug": True}), ("trio", {})], ids=["asyncio", "trio"]
+)
 async def test_demo_page(run_demo, run_browser, loop_name, tmp_path):
     async with run_demo(loop_name) as demo, run_browser() as browser:
         ada = await open_tab(browser, demo, "Ada")
