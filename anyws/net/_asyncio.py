@@ -146,7 +146,11 @@ class AsyncioTransport(Transport, asyncio.BufferedProtocol):
         if self._lost or self._transport.is_closing():
             return
         if self._transport.can_write_eof():
-            self._transport.write_eof()
+            try:
+                self._transport.write_eof()
+            except OSError:
+                # The peer has reset the connection, and the loop has not told us yet.
+                self._transport.abort()
         else:
             self._transport.close()
 

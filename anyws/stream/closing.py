@@ -3,7 +3,8 @@
 Theory of operation
 -------------------
 ``reach_end`` is called when the application has taken all messages before the peer's close frame or
-violation; it puts our answer into the write buffer. ``close`` does the rest, once: our close frame if
+violation; it puts our answer into the write buffer, and a server's end of the stream behind it.
+``close`` does the rest, once: our close frame if
 none is out, the peer's, the end of the TCP stream, each within the one timeout, then the
 transport is closed. A second caller waits for the first. Cancelled or out of time, it
 drops the connection; so closing always ends.
@@ -85,6 +86,9 @@ class Closing:
             frame = connection.reach_end()
             if frame:
                 self._writer.write_control([frame])
+            if connection.state is State.CLOSED and connection.role is Role.SERVER:
+                # Now, not when the handler returns: a client waits for this.
+                self._transport.write_eof()
         if self._receiver.lost or (self._receiver.eof and not connection.inbound.ended):
             self.lose()
 

@@ -396,7 +396,7 @@ class WebSocketWriter:
         connection = self._connection
         if connection.state is State.OPEN:
             return
-        if not force or self.finished:
+        if not force or self.finished or connection.state is State.CLOSED:
             raise connection.closed_error()
 
     async def _drain(self) -> None:

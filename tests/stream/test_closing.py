@@ -47,6 +47,19 @@ async def test_the_peer_closes(raw_client):
         assert (websocket.close_code, websocket.close_reason) == (1000, "done")
 
 
+async def test_a_client_need_not_wait_for_our_handler(raw_client):
+    """The server ends TCP when both close frames are out, whatever its handler does then."""
+    async with raw_client() as (websocket, peer):
+        await peer.send_close()
+        assert [message async for message in websocket] == []
+        assert (await peer.receive_close())[0] == 1000
+        await peer.receive_eof()
+        # Nobody has closed it yet.
+        assert websocket._closing.unfinished
+        with pytest.raises(ConnectionClosedOK):
+            await websocket.writer.send("late", force=True)
+
+
 @pytest.mark.parametrize(
     ("payload", "code"), [(b"", 1005), (b"\x03\xf3", 1011), (b"\x0f\xa0", 4000)]
 )
@@ -98,7 +111,7 @@ async def test_two_closers(raw_client):
 
 async def test_the_peer_does_not_answer(raw_client):
     async with raw_client(close_timeout=0.05) as (websocket, peer):
-        with anyio.fail_after(2):
+        with anyio.fail_after(5):
             await websocket.close()
         error = await closed_error(websocket)
         assert isinstance(error, ConnectionClosedError)
@@ -120,7 +133,7 @@ async def test_the_peer_reads_nothing(timeout, raw_client):
 
             tg.start_soon(send)
             await anyio.wait_all_tasks_blocked()
-            with anyio.fail_after(2):
+            with anyio.fail_after(5):
                 await websocket.close()
         assert websocket.state is State.CLOSED
 
@@ -128,7 +141,7 @@ async def test_the_peer_reads_nothing(timeout, raw_client):
 @pytest.mark.parametrize("method", ["close", "aclose"])
 async def test_a_cancelled_scope_drops_at_once(method, raw_client):
     async with raw_client() as (websocket, peer):
-        with anyio.fail_after(1), anyio.CancelScope() as scope:
+        with anyio.fail_after(5), anyio.CancelScope() as scope:
             scope.cancel()
             await getattr(websocket, method)()
         assert scope.cancelled_caught
@@ -141,7 +154,7 @@ async def test_a_cancelled_scope_drops_at_once(method, raw_client):
 
 async def test_cancelled_while_it_closes(raw_client):
     async with raw_client() as (websocket, peer):
-        with anyio.fail_after(1), anyio.move_on_after(0.01) as scope:
+        with anyio.fail_after(5), anyio.move_on_after(0.01) as scope:
             await websocket.close()
         assert scope.cancelled_caught
         assert websocket.state is State.CLOSED

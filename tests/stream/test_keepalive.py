@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_dead_peer_is_found(raw_client):
     async with raw_client(ping_interval=0.05, ping_timeout=0.05) as (websocket, peer):
-        with anyio.fail_after(2), pytest.raises(ConnectionClosedError) as caught:
+        with anyio.fail_after(10), pytest.raises(ConnectionClosedError) as caught:
             await websocket.receive()
         assert caught.value.cause is CloseCause.PING_TIMEOUT
         assert caught.value.code == 1006
@@ -27,7 +27,7 @@ async def test_dead_peer_is_found(raw_client):
 
 async def test_dead_peer_is_found_when_nobody_receives(raw_client):
     async with raw_client(ping_interval=0.05, ping_timeout=0.05) as (websocket, peer):
-        with anyio.fail_after(2):
+        with anyio.fail_after(10):
             assert (await peer.receive_frame()).opcode == 9
             with pytest.raises(anyio.EndOfStream):
                 while True:
@@ -44,7 +44,7 @@ async def test_dead_peer_is_found_by_a_sender_that_waits(raw_client):
         tg.start_soon(websocket.send, bytes(70000))
         await anyio.wait_all_tasks_blocked()
         # It reads all, and answers nothing.
-        with anyio.fail_after(2), pytest.raises(anyio.EndOfStream):
+        with anyio.fail_after(20), pytest.raises(anyio.EndOfStream):
             while True:
                 await peer.receive_frame()
     with pytest.raises(ConnectionClosedError) as caught:
@@ -250,7 +250,7 @@ async def test_ping_gives_seconds(raw_client):
 
 async def test_ping_while_nobody_receives():
     async with WebSocketPair() as (client, server):
-        with anyio.fail_after(2.2):
+        with anyio.fail_after(5):
             assert await client.ping() > 0
 
 

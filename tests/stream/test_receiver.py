@@ -27,7 +27,7 @@ async def test_a_ping_is_answered_when_nobody_receives(raw_client):
     async with raw_client() as (_, peer):
         for payload in (b"one", b"two"):
             await peer.send_frame(0x89, payload)
-            with anyio.fail_after(1.2):
+            with anyio.fail_after(5):
                 assert await peer.receive_frame() == (0x8A, payload, False)
 
 
