@@ -289,6 +289,18 @@ async def test_a_reset_is_a_loss(connected, sink_class):
         await transport.receive_more()
 
 
+async def test_end_of_stream_after_a_reset_that_nobody_noticed_yet(connected, sink_class):
+    sink = sink_class()
+    async with connected() as (transport, peer):
+        transport.attach(sink)
+        transport.write(UNREAD)
+        await anyio.wait_all_tasks_blocked()
+        peer.reset()
+        transport.write_eof()
+        await until(lambda: sink.lost, transport)
+        await transport.aclose()
+
+
 async def test_a_reset_while_sending_wakes_the_sender(connected, sink_class):
     sink = sink_class()
     async with connected() as (transport, peer):
