@@ -35,6 +35,7 @@ class Visit:
         self.extensions = websocket.response.headers.get("sec-websocket-extensions", "")
         self.messages = []
         self.ponged = False
+        self.error = None
         self.ended = anyio.Event()
 
     @property
@@ -45,19 +46,26 @@ class Visit:
     async def serve(self):
         websocket = self.websocket
         async with anyio.create_task_group() as tg:
-            async for message in websocket:
-                if message == "ping please":
-                    tg.start_soon(self._ping)
-                elif message == "pieces please":
-                    async with websocket.writer.fragment() as stream:
-                        for piece in ("one ", "two ", "three " * 1000):
-                            await stream.send(piece)
-                elif message == "close please":
-                    await websocket.close(4001, "enough ✓")
-                else:
-                    self.messages.append(message)
-                    await websocket.send(message)
+            try:
+                async for message in websocket:
+                    if message == "ping please":
+                        tg.start_soon(self._ping)
+                    else:
+                        await self._answer(websocket, message)
+            except anyws.ConnectionClosedError as error:
+                self.error = error
         await websocket.aclose()
+
+    async def _answer(self, websocket, message):
+        if message == "pieces please":
+            async with websocket.writer.fragment() as stream:
+                for piece in ("one ", "two ", "three " * 1000):
+                    await stream.send(piece)
+        elif message == "close please":
+            await websocket.close(4001, "enough ✓")
+        else:
+            self.messages.append(message)
+            await websocket.send(message)
 
     async def _ping(self):
         await self.websocket.ping()
