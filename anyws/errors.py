@@ -14,8 +14,7 @@ Exception
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
 
@@ -79,8 +78,7 @@ class InvalidURI(ValueError):
     """The address is not a valid ``ws://`` or ``wss://`` URI (RFC 6455, section 3)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """One rule of the protocol: the section that states it, and the code that answers a breach."""
 
     name: str
@@ -101,8 +99,7 @@ class ProtocolError(Exception):
         self.rule = rule
 
 
-@dataclass(frozen=True, slots=True)
-class Close:
+class Close(NamedTuple):
     """A close frame, sent or received; ``code`` is 1005 when the frame carried none."""
 
     code: int

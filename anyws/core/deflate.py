@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from anyws.core.deflate_streams import (
     Deflater,
@@ -213,8 +213,7 @@ class Deflate:
         return min(self.client_max_window_bits, offered or _FULL)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeflateParameters:
+class DeflateParameters(NamedTuple):
     """What holds on one connection, in the same words for both roles.
 
     Args:

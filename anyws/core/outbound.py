@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from typing import TYPE_CHECKING
 
 from anyws._wire.header import frame, frame_header
@@ -39,7 +38,7 @@ class _KeyPool:
         """Return 4 bytes that were not used before."""
         position = self._position
         if position == len(self._pool):
-            self._pool = secrets.token_bytes(4096)
+            self._pool = os.urandom(4096)
             position = 0
         self._position = position + 4
         return self._pool[position : position + 4]

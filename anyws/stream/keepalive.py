@@ -13,7 +13,7 @@ ourselves do not read although data may wait: then a missing pong says nothing a
 
 from __future__ import annotations
 
-import secrets
+import os
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -63,7 +63,7 @@ class Pings:
         """Note a ping that is about to be sent; return the payload it must carry."""
         if self._waiting is None:
             self._waiting = {}
-        payload = secrets.token_bytes(4)
+        payload = os.urandom(4)
         ping = self._waiting[payload] = _Ping()
         return payload, ping
 

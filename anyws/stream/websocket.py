@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import anyio
 import anyio.lowlevel
@@ -32,8 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Readers", "Statistics", "WebSocket"]
 
 
-@dataclass(frozen=True, slots=True)
-class Statistics:
+class Statistics(NamedTuple):
     """What went over a connection so far; bytes are counted on the wire, frame headers included."""
 
     messages_sent: int

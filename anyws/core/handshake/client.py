@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import base64
-import hmac
-import secrets
+import os
 from typing import TYPE_CHECKING
 
 from anyws.core.deflate import EXTENSION_NAME
@@ -77,7 +76,7 @@ class ClientHandshake:
     ) -> None:
         self._subprotocols = checked_subprotocols(subprotocols)
         self._compression = compression
-        self._key = base64.b64encode(secrets.token_bytes(16)).decode("ascii")
+        self._key = base64.b64encode(os.urandom(16)).decode("ascii")
         self._reader = ResponseReader(limits)
         self._acceptance: Acceptance | None = None
         added = added_headers(headers)
@@ -157,9 +156,7 @@ class ClientHandshake:
         tokens = parse_token_list(headers.get_all("Connection"))
         if "upgrade" not in map(str.lower, tokens):
             raise InvalidHandshake("the answer lacks the header Connection: Upgrade")
-        # On bytes: compare_digest refuses text outside ASCII.
-        accept = headers.get("Sec-WebSocket-Accept", "").encode("latin-1")
-        if not hmac.compare_digest(accept, accept_value(self._key).encode("ascii")):
+        if headers.get("Sec-WebSocket-Accept") != accept_value(self._key):
             raise InvalidHandshake("Sec-WebSocket-Accept does not answer the key of the request")
         return Acceptance(response, b"", self._subprotocol(headers), self._deflate(headers))
 

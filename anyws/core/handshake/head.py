@@ -10,8 +10,7 @@ sees it. This file knows lines and bytes; it does not know what the headers mean
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from anyws.errors import InvalidHandshake
 
@@ -31,8 +30,7 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.[01] [0-9]{3}(?: [\t\x20-\x7e\x80-\xff]*+)?
 _CONTENT_LENGTH = re.compile(rb"[0-9]{1,18}[\t ]*+")
 
 
-@dataclass(frozen=True, slots=True)
-class HeadRules:
+class HeadRules(NamedTuple):
     """What differs between the head of a request and the head of a response.
 
     Args:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from anyws.core.deflate import EXTENSION_NAME
 from anyws.core.handshake.headers import (
@@ -45,8 +44,7 @@ _EXPLAINING_HEADERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Offer:
+class _Offer(NamedTuple):
     """What a checked upgrade request brings."""
 
     request: Request

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from anyws.core.handshake.headers import Headers, HeadersLike, check_token
 
@@ -24,8 +23,7 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _RESERVED = frozenset({"connection", "content-length", "transfer-encoding", "upgrade"})
 
 
-@dataclass(frozen=True, slots=True)
-class Acceptance:
+class Acceptance(NamedTuple):
     """The outcome of an opening handshake that succeeded.
 
     Args:
