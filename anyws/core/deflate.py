@@ -157,11 +157,12 @@ class Deflate:
         client_bits = self.client_max_window_bits or _FULL
         if _CLIENT_BITS in answer:
             answered = answer[_CLIENT_BITS]
-            if self.client_max_window_bits is None or not 8 <= answered <= client_bits:
+            if self.client_max_window_bits is None or answered < 8:
                 raise InvalidHandshake(
                     f"bad answer to {EXTENSION_NAME}: {_CLIENT_BITS} does not fit our offer"
                 )
-            client_bits = answered
+            # More than we hinted at allows our window too (section 7.1.2.2).
+            client_bits = min(client_bits, answered)
         return DeflateParameters(
             server_max_window_bits=server_bits,
             client_max_window_bits=client_bits,

@@ -122,6 +122,8 @@ def test_eight_bits_for_our_messages_are_declined() -> None:
         (Deflate(), [smwb("12"), cmwb("12")], (12, 12, True, True)),
         (Deflate(), [smwb("8"), cmwb("8")], (8, 8, True, True)),
         (WIDE, [smwb("15"), cmwb("15")], (15, 15, True, True)),
+        # The window that we hinted at is ours to keep to (RFC 7692, section 7.1.2.2).
+        (Deflate(), [cmwb("15")], (15, 12, True, True)),
         (WIDE, [smwb("9")], (9, 15, True, True)),
         (Deflate(client_max_window_bits=None), [smwb("12")], (12, 15, True, True)),
         (Deflate(), [SNCT, CNCT], (15, 12, False, False)),
@@ -137,7 +139,6 @@ def test_confirm(config: Deflate, answer: Any, meaning: Any) -> None:
     ("config", "answer"),
     [
         (Deflate(), [smwb("13")]),
-        (Deflate(), [cmwb("13")]),
         (Deflate(), [cmwb()]),
         (WIDE, [cmwb()]),
         (Deflate(client_max_window_bits=None), [cmwb("12")]),
