@@ -4,6 +4,7 @@ ANYWS_NODE_MODULES names the directory that holds ``node_modules`` with ``ws``. 
 installed skips its tests; with ANYWS_REQUIRE_PROGRAMS=1 they fail instead.
 """
 
+import contextlib
 import dataclasses
 import importlib.util
 import os
@@ -183,7 +184,8 @@ class RunningServer:
                 time.sleep(0.05)
 
     def stop(self):
-        family = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children()]
+        parent = psutil.Process(self.process.pid)
+        family = [parent, *parent.children(recursive=True)]
         self.process.send_signal(signal.SIGTERM)
         _, alive = psutil.wait_procs(family, timeout=5)
         for process in alive:
@@ -217,25 +219,32 @@ def server(request, tmp_path_factory):
         running.stop()
 
 
+@contextlib.asynccontextmanager
+async def connection(server, **options):
+    limits = anyws.Limits(message_size=2**25)
+    with anyio.fail_after(PATIENCE):
+        async with anyws.connect(server.uri(), limits=limits, **options) as websocket:
+            yield websocket
+
+
 async def check_echo(websocket, messages):
     for message in messages:
         await websocket.send(message)
-        with anyio.fail_after(PATIENCE):
-            assert await websocket.receive() == message
+        assert await websocket.receive() == message
 
 
-async def test_messages(server, messages, limits):
+async def test_messages(server, messages):
     if server.program.loses_empty:
         messages = [message for message in messages if message]
-    async with anyws.connect(server.uri(), limits=limits, compression=None) as websocket:
+    async with connection(server, compression=None) as websocket:
         assert "sec-websocket-extensions" not in websocket.response.headers
         await check_echo(websocket, [*messages, *TEXTS])
     assert websocket.close_code == 1000
 
 
 @pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": True}), ("trio", {})])
-async def test_large_message(server, limits):
-    async with anyws.connect(server.uri(), limits=limits, compression=None) as websocket:
+async def test_large_message(server):
+    async with connection(server, compression=None) as websocket:
         await check_echo(websocket, [MEBIBYTE * server.program.largest])
 
 
@@ -255,8 +264,8 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
-async def test_compressed(server, settings, messages, limits):
-    async with anyws.connect(server.uri(), limits=limits, compression=settings) as websocket:
+async def test_compressed(server, settings, messages):
+    async with connection(server, compression=settings) as websocket:
         agreed = "permessage-deflate" in websocket.response.headers.get(
             "sec-websocket-extensions", ""
         )
@@ -274,7 +283,7 @@ async def test_compressed(server, settings, messages, limits):
 
 @pytest.mark.parametrize("compression", [None, "deflate"])
 async def test_fragments(server, compression):
-    async with anyws.connect(server.uri(), compression=compression) as websocket:
+    async with connection(server, compression=compression) as websocket:
         async with websocket.writer.fragment() as stream:
             await stream.send("one ")
             await websocket.writer.ping(b"in between")
@@ -297,25 +306,22 @@ async def test_fragments(server, compression):
 
 
 async def test_pings(server):
-    async with anyws.connect(server.uri(), ping_interval=None) as websocket:
+    async with connection(server, ping_interval=None) as websocket:
         if server.program.pings == "told":
             await websocket.send("ping")
             assert await websocket.receive() == "pong are you there"
-        with anyio.fail_after(PATIENCE):
-            async with anyio.create_task_group() as tg:
-                tg.start_soon(websocket.receive)
-                assert await websocket.ping() > 0
-                before = websocket.statistics().bytes_sent
-                while (
-                    server.program.pings == "alone" and websocket.statistics().bytes_sent == before
-                ):
-                    await anyio.sleep(0.05)
-                await websocket.send("the last message")
+        async with anyio.create_task_group() as tg:
+            tg.start_soon(websocket.receive)
+            assert await websocket.ping() > 0
+            before = websocket.statistics().bytes_sent
+            while server.program.pings == "alone" and websocket.statistics().bytes_sent == before:
+                await anyio.sleep(0.05)
+            await websocket.send("the last message")
 
 
 async def test_we_close(server):
     server.forget_lines()
-    async with anyws.connect(server.uri()) as websocket:
+    async with connection(server) as websocket:
         await check_echo(websocket, ["hello"])
         await websocket.close(3001, "bye \U0001f40d")
         assert websocket.close_code == server.program.answer
@@ -324,7 +330,7 @@ async def test_we_close(server):
 
 async def test_they_close(server):
     reason = "enough \U0001f40d" if server.program.gives_reason else ""
-    async with anyws.connect(server.uri()) as websocket:
+    async with connection(server) as websocket:
         await websocket.send("close 4001 enough \U0001f40d")
         with pytest.raises(anyws.ConnectionClosedError) as caught:
             await websocket.receive()
@@ -336,7 +342,7 @@ async def test_they_close(server):
 
 
 async def test_they_close_in_order(server):
-    async with anyws.connect(server.uri()) as websocket:
+    async with connection(server) as websocket:
         await websocket.send("before it")
         await websocket.send("close 1000 done")
         assert [message async for message in websocket] == ["before it"]
@@ -344,10 +350,10 @@ async def test_they_close_in_order(server):
 
 
 async def test_subprotocol(server):
-    async with anyws.connect(server.uri(), subprotocols=["talk", "chat"]) as websocket:
+    async with connection(server, subprotocols=["talk", "chat"]) as websocket:
         assert websocket.subprotocol == "chat"
         await check_echo(websocket, ["hello"])
-    async with anyws.connect(server.uri(), subprotocols=["talk"]) as websocket:
+    async with connection(server, subprotocols=["talk"]) as websocket:
         assert websocket.subprotocol is None
         await check_echo(websocket, ["hello"])
 
@@ -361,7 +367,7 @@ async def test_refusal(server):
 
 async def test_many_connections(server):
     async def talk(number):
-        async with anyws.connect(server.uri()) as websocket:
+        async with connection(server) as websocket:
             await check_echo(websocket, [f"{number}: {text}" for text in TEXTS])
 
     async with anyio.create_task_group() as tg:
