@@ -19,7 +19,7 @@ import anyws
 pytestmark = pytest.mark.anyio
 
 CONFIGURATION = pathlib.Path(__file__).parent / "programs" / "server_nginx.conf"
-PATIENCE = 20
+PATIENCE = 60
 WITHOUT_DEBUG = pytest.mark.parametrize(
     "anyio_backend",
     [("asyncio", {"debug": False}), ("asyncio", {"use_uvloop": True}), ("trio", {})],

@@ -28,7 +28,7 @@ import anyws
 pytestmark = pytest.mark.anyio
 
 PROGRAMS = pathlib.Path(__file__).parent / "programs"
-PATIENCE = 20
+PATIENCE = 60
 MEBIBYTE = os.urandom(2**20)
 TEXTS = [f"{number}: {'to be or not to be, ' * number}" for number in range(1, 12)]
 
@@ -139,8 +139,14 @@ class RunningServer:
         self.program = program
         self.lines = queue.Queue()
         self.seen = []
+        # How our own tests are run is no business of the other's.
+        ours = ("COVERAGE_", "PYTHONDEVMODE", "PYTHONWARNINGS")
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(ours)
+        }
         self.process = subprocess.Popen(
             command,
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
