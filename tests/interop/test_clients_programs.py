@@ -13,6 +13,7 @@ pytestmark = pytest.mark.anyio
 PROGRAMS = pathlib.Path(__file__).parent / "programs"
 BIG = bytes(range(256)) * 2**12
 LONG = "to be or not to be, " * 10_000
+AFTER = ["one two", "after the ping"]
 MESSAGES = ["grüße", bytes(range(256)), "", b"", LONG, BIG]
 
 
@@ -74,3 +75,44 @@ async def test_undici(serve_visits, node):
     async with serve_visits() as visited:
         saw = await node("client_undici.mjs", "undici", visited.url)
         await check(visited, saw, MESSAGES, compressed=True)
+
+
+# gorilla and nhooyr, in Go
+
+
+@pytest.fixture
+def go(need_program, missing, tmp_path):
+    """Give ``await go(name, package, *arguments)``, which builds and runs a client in Go."""
+
+    async def run_go(name, package, *arguments):
+        program = need_program("go")
+        folder = pathlib.Path("/usr/share/gocode")
+        if not (folder / "src" / package).is_dir():
+            missing(f"Go's {package}", "tests/interop/install.sh")
+        sources = [PROGRAMS / "client_common.go", PROGRAMS / f"client_{name}.go"]
+        environment = {"GO111MODULE": "off", "GOPATH": str(folder), "GOFLAGS": ""}
+        # Without what install.sh has built already, this takes a while.
+        with anyio.fail_after(90):
+            await anyio.run_process(
+                [program, "build", "-o", str(tmp_path / name), *map(str, sources)],
+                env=os.environ | environment,
+            )
+        return await run(tmp_path / name, *arguments)
+
+    return run_go
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+async def test_gorilla(serve_visits, go, compressed):
+    async with serve_visits() as visited:
+        word = "compressed" if compressed else "plain"
+        saw = await go("gorilla", "github.com/gorilla/websocket", visited.url, word)
+        await check(visited, saw, [*MESSAGES, *AFTER], compressed=compressed)
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+async def test_nhooyr(serve_visits, go, compressed):
+    async with serve_visits() as visited:
+        word = "compressed" if compressed else "plain"
+        saw = await go("nhooyr", "nhooyr.io/websocket", visited.url, word)
+        await check(visited, saw, [*MESSAGES, *AFTER], compressed=compressed)
