@@ -108,7 +108,7 @@ async def test_refused():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     before = descriptors()
-    with pytest.raises(OSError):
+    with pytest.raises(ConnectionRefusedError):
         await open_and_leave(f"ws://127.0.0.1:{port}")
     assert descriptors() <= before
 

@@ -286,7 +286,14 @@ class TrioNetwork:
         ssl_context: ssl.SSLContext | bool | None = None,
         server_hostname: str | None = None,
     ) -> Transport:
-        stream = await trio.open_tcp_stream(host, port)
+        try:
+            stream = await trio.open_tcp_stream(host, port)
+        except OSError as error:
+            # The error of the only address says more, and is what asyncio raises.
+            cause = error.__cause__
+            if isinstance(cause, ExceptionGroup) and len(cause.exceptions) == 1:
+                raise cause.exceptions[0] from None
+            raise
         return await self._connected(stream, ssl_context, server_hostname)
 
     async def connect_unix(
