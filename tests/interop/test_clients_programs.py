@@ -52,32 +52,31 @@ async def check(visited, saw, messages, *, compressed, answer=(3456, "")):
 
 @pytest.fixture
 def node(need_program, missing):
-    """Give ``await node(script, package, *arguments)``, which runs a script on Node."""
+    """Give ``node(script, package)``, the command to run a script on Node."""
 
-    async def run_node(script, package, *arguments):
+    def command(script, package):
         program = need_program("node")
         modules = pathlib.Path(os.environ.get("ANYWS_NODE_MODULES", "nowhere"))
         if not (modules / "node_modules" / package).is_dir():
-            missing(
-                f"Node's {package}",
-                f"npm install {package}, and name the directory in ANYWS_NODE_MODULES",
-            )
-        return await run(program, PROGRAMS / script, *arguments)
+            remedy = f"npm install {package}, and name the directory in ANYWS_NODE_MODULES"
+            missing(f"Node's {package}", remedy)
+        return program, PROGRAMS / script
 
-    return run_node
+    return command
 
 
 @pytest.mark.parametrize("compressed", [True, False])
 async def test_ws(serve_visits, node, compressed):
+    command = node("client_ws.mjs", "ws")
     async with serve_visits() as visited:
-        word = "compressed" if compressed else "plain"
-        saw = await node("client_ws.mjs", "ws", visited.url, word)
+        saw = await run(*command, visited.url, "compressed" if compressed else "plain")
         await check(visited, saw, [*MESSAGES, "one two"], compressed=compressed)
 
 
 async def test_undici(serve_visits, node):
+    command = node("client_undici.mjs", "undici")
     async with serve_visits() as visited:
-        saw = await node("client_undici.mjs", "undici", visited.url)
+        saw = await run(*command, visited.url)
         await check(visited, saw, MESSAGES, compressed=True)
 
 
@@ -86,39 +85,37 @@ async def test_undici(serve_visits, node):
 
 @pytest.fixture
 def go(need_program, missing, tmp_path):
-    """Give ``await go(name, package, *arguments)``, which builds and runs a client in Go."""
+    """Give ``go(name, package)``, which builds a client in Go and gives its path."""
 
-    async def run_go(name, package, *arguments):
+    def build(name, package):
         program = need_program("go")
         folder = pathlib.Path("/usr/share/gocode")
         if not (folder / "src" / package).is_dir():
             missing(f"Go's {package}", "tests/interop/install.sh")
         sources = [PROGRAMS / "client_common.go", PROGRAMS / f"client_{name}.go"]
         environment = {"GO111MODULE": "off", "GOPATH": str(folder), "GOFLAGS": ""}
-        # Without what install.sh has built already, this takes a while.
-        with anyio.fail_after(90):
-            await anyio.run_process(
-                [program, "build", "-o", str(tmp_path / name), *map(str, sources)],
-                env=os.environ | environment,
-            )
-        return await run(tmp_path / name, *arguments)
+        # Where install.sh has not built it before, this takes a while.
+        subprocess.run(
+            [program, "build", "-o", tmp_path / name, *sources],
+            env=os.environ | environment,
+            check=True,
+            timeout=90,
+        )
+        return tmp_path / name
 
-    return run_go
-
-
-@pytest.mark.parametrize("compressed", [True, False])
-async def test_gorilla(serve_visits, go, compressed):
-    async with serve_visits() as visited:
-        word = "compressed" if compressed else "plain"
-        saw = await go("gorilla", "github.com/gorilla/websocket", visited.url, word)
-        await check(visited, saw, [*MESSAGES, *AFTER], compressed=compressed)
+    return build
 
 
 @pytest.mark.parametrize("compressed", [True, False])
-async def test_nhooyr(serve_visits, go, compressed):
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [("gorilla", "github.com/gorilla/websocket"), ("nhooyr", "nhooyr.io/websocket")],
+    ids=["gorilla", "nhooyr"],
+)
+async def test_go(serve_visits, go, name, package, compressed):
+    program = go(name, package)
     async with serve_visits() as visited:
-        word = "compressed" if compressed else "plain"
-        saw = await go("nhooyr", "nhooyr.io/websocket", visited.url, word)
+        saw = await run(program, visited.url, "compressed" if compressed else "plain")
         await check(visited, saw, [*MESSAGES, *AFTER], compressed=compressed)
 
 
