@@ -1,6 +1,7 @@
 """What all tests share: the three loops, and a line that says which build is tested."""
 
 import importlib.metadata
+import importlib.util
 import os
 import pathlib
 import warnings
@@ -15,6 +16,18 @@ BACKENDS = [
     pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
     pytest.param(("trio", {"strict_exception_groups": True}), id="trio"),
 ]
+
+
+def _load(name):
+    """Load a module that lies here; the tests are not a package."""
+    path = pathlib.Path(__file__).with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"anyws_tests_{name}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+run_browser = _load("browser").run_browser
 
 
 @pytest.fixture(params=BACKENDS)

@@ -88,6 +88,11 @@ class Visited:
     def url(self):
         return f"ws://127.0.0.1:{self.port}/visit"
 
+    @property
+    def waiting(self):
+        """How many clients came that ``visit`` has not given yet."""
+        return self._visits.statistics().current_buffer_used
+
     async def visit(self):
         """The next client that came, once it is gone."""
         with anyio.fail_after(20):
