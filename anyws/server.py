@@ -131,11 +131,12 @@ class Server:
                     _unlink_socket(address)
 
     async def _serve_client(self, transport: Transport) -> None:
+        websocket = await self._open(transport)
+        if websocket is None:
+            return
+        # Only now, so that ``aclose`` does not wait for clients that never ask for anything.
         self._serving += 1
         try:
-            websocket = await self._open(transport)
-            if websocket is None:
-                return
             self._clients.add(websocket)
             try:
                 # Called from here, since each coroutine in between is memory of an idle connection.

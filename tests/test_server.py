@@ -167,6 +167,15 @@ async def test_aclose_without_clients():
         await server.aclose()
 
 
+async def test_aclose_does_not_wait_for_a_client_that_asks_for_nothing():
+    # Browsers open connections in advance.
+    async with serving(open_timeout=None) as server:
+        async with await anyio.connect_tcp("127.0.0.1", server.port):
+            await anyio.wait_all_tasks_blocked()
+            with anyio.fail_after(5):
+                await server.aclose(grace=60)
+
+
 async def test_cancelling_serve_closes_clients_with_1001():
     codes = []
     open_clients = anyio.Semaphore(0)
