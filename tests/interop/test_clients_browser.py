@@ -80,15 +80,18 @@ async def open_page(browser, visited):
 
 
 async def test_chromium(serve_visits, run_browser):
-    async with run_browser() as browser:
-        for compression in ("deflate", None):
-            async with serve_visits(process_request=page, compression=compression) as visited:
-                tab = await open_page(browser, visited)
-                saw = await tab.evaluate(f"talk('{visited.url}')")
-                first, second = await visited.visit(), await visited.visit()
+    async with (
+        serve_visits(process_request=page) as compressing,
+        serve_visits(process_request=page, compression=None) as plain,
+        run_browser() as browser,
+    ):
+        for visited in (compressing, plain):
+            tab = await open_page(browser, visited)
+            saw = await tab.evaluate(f"talk('{visited.url}')")
+            first, second = await visited.visit(), await visited.visit()
             assert browser.problems == []
             check(saw, first, second)
-            assert first.extensions.startswith("permessage-deflate") is (compression is not None)
+            assert first.extensions.startswith("permessage-deflate") is (visited is compressing)
             assert first.request.origin == f"http://127.0.0.1:{visited.port}"
 
 
@@ -108,9 +111,9 @@ def check(saw, first, second):
 
 
 async def test_pages_of_other_sites(serve_visits, run_browser):
-    async with serve_visits(process_request=page) as foreign, run_browser() as browser:
+    async with serve_visits(process_request=page) as foreign, serve_visits() as usual:
         origin = f"http://127.0.0.1:{foreign.port}"
-        async with serve_visits() as usual, serve_visits(origins=[origin]) as friendly:
+        async with serve_visits(origins=[origin]) as friendly, run_browser() as browser:
             tab = await open_page(browser, foreign)
             assert await tab.evaluate(f"wanted('{foreign.url}')")
             assert not await tab.evaluate(f"wanted('{usual.url}')")

@@ -83,8 +83,14 @@ async def test_undici(serve_visits, node):
 # gorilla and nhooyr, in Go
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Where clients in Go are, once they are built."""
+    return tmp_path_factory.mktemp("go")
+
+
 @pytest.fixture
-def go(need_program, missing, tmp_path):
+def go(need_program, missing, built):
     """Give ``go(name, package)``, which builds a client in Go and gives its path."""
 
     def build(name, package):
@@ -93,15 +99,17 @@ def go(need_program, missing, tmp_path):
         if not (folder / "src" / package).is_dir():
             missing(f"Go's {package}", "tests/interop/install.sh")
         sources = [PROGRAMS / "client_common.go", PROGRAMS / f"client_{name}.go"]
+        if (built / name).exists():
+            return built / name
         environment = {"GO111MODULE": "off", "GOPATH": str(folder), "GOFLAGS": ""}
         # Where install.sh has not built it before, this takes a while.
         subprocess.run(
-            [program, "build", "-o", tmp_path / name, *sources],
+            [program, "build", "-o", built / name, *sources],
             env=os.environ | environment,
             check=True,
             timeout=90,
         )
-        return tmp_path / name
+        return built / name
 
     return build
 
