@@ -1,6 +1,7 @@
 """What all tests share: the three loops, and a line that says which build is tested."""
 
 import importlib.metadata
+import logging
 import importlib.util
 import os
 import pathlib
@@ -36,6 +37,10 @@ def anyio_backend(request):
 
 
 def pytest_configure(config):
+    # How long a callback took says how busy the machine is.
+    logging.getLogger("asyncio").addFilter(
+        lambda record: not record.msg.startswith("Executing %s took")
+    )
     config.addinivalue_line("markers", "slow: takes more than a second")
 
 

@@ -39,6 +39,7 @@ EXTRA = {
     "core.handshake.http": {"h11"},
     "core.deflate_streams": {"zlib"},
     "net._asyncio": {"asyncio"},
+    "net._happy_eyeballs": {"asyncio"},
     "net._trio": {"trio"},
 }
 GUARDED = {"anyio", "asyncio", "trio", "uvloop", "h11", "zlib", "zlib_ng", "isal", "rich"}

@@ -14,6 +14,7 @@ import anyio.lowlevel
 from anyio.abc import SocketAttribute
 from anyio.streams.tls import TLSAttribute
 
+from anyws.net._happy_eyeballs import connect_socket
 from anyws.net.tls import context_or_default
 from anyws.net.transport import Transport
 
@@ -286,15 +287,14 @@ class AsyncioNetwork:
         server_hostname: str | None = None,
     ) -> Transport:
         options: dict[str, Any] = {}
-        loop = asyncio.get_running_loop()
-        if isinstance(loop, asyncio.BaseEventLoop):
-            # RFC 8305; uvloop tries one address after the other and has no such option.
-            options["happy_eyeballs_delay"] = 0.25
         if ssl_context is not None:
             options["ssl"] = context_or_default(ssl_context)
-            options["server_hostname"] = server_hostname
+            options["server_hostname"] = host if server_hostname is None else server_hostname
             options["ssl_shutdown_timeout"] = _TLS_SHUTDOWN_TIMEOUT
-        _, transport = await loop.create_connection(AsyncioTransport, host, port, **options)
+        loop = asyncio.get_running_loop()
+        # From here on the loop closes it, whatever happens.
+        options["sock"] = await connect_socket(host, port)
+        _, transport = await loop.create_connection(AsyncioTransport, **options)
         return transport
 
     async def connect_unix(
