@@ -67,6 +67,7 @@ class Inbound:
         "_rest",
         "_scan_limit",
         "close",
+        "ended",
         "failure",
         "hungry",
         "message",
@@ -86,6 +87,8 @@ class Inbound:
         self.close: Close | None = None
         #: The rule that the peer broke, once it did.
         self.failure: ProtocolError | None = None
+        #: Whether ``close`` or ``failure`` is set, after which nothing is parsed.
+        self.ended = False
         #: Payloads of pings that want an answer, the latest last.
         self.pings: list[bytes] = []
         #: Payloads of pongs that came.
@@ -105,11 +108,6 @@ class Inbound:
         self._offset = 0
         self._final = False
         self._key = b""
-
-    @property
-    def ended(self) -> bool:
-        """Whether a close frame or a violation was parsed, after which nothing is."""
-        return self.close is not None or self.failure is not None
 
     @property
     def full(self) -> bool:
@@ -132,32 +130,37 @@ class Inbound:
         if rest is not None:
             self._rest = None
             rest += memoryview(buffer)[:end]
-            self._process(rest, len(rest))
+            self._process(rest, 0, len(rest))
+        elif self.message is None and not (self.ended or self.full):
+            # Mostly whole messages have come and nothing else.
+            position = scan(buffer, 0, end, self._masked, self._scan_limit, self.messages)
+            self._queued += position
+            if position < end:
+                self._process(buffer, position, end)
         else:
-            self._process(buffer, end)
+            self._process(buffer, 0, end)
 
     def resume(self) -> None:
         """Go on parsing what was left when it became ``full``."""
         rest, self._rest = self._rest, None
-        self._process(rest or bytearray(), len(rest) if rest else 0)
+        self._process(rest or bytearray(), 0, len(rest) if rest else 0)
 
-    def _process(self, buffer: bytearray, end: int) -> None:
+    def _process(self, buffer: bytearray, position: int, end: int) -> None:
         if self.ended:
             return
         self.stopped = False
-        position = end
         try:
-            position = self._parse(buffer, end)
+            position = self._parse(buffer, position, end)
         except ProtocolError as error:
             self.failure = error
+            self.ended = True
         if self.ended:
             self.message = self._inflater = None
         elif position < end:
             self._rest = bytearray(memoryview(buffer)[position:end])
 
-    def _parse(self, buffer: bytearray, end: int) -> int:
-        """Take frames from ``buffer`` until something is missing; return how far it came."""
-        position = 0
+    def _parse(self, buffer: bytearray, position: int, end: int) -> int:
+        """Take frames from ``position`` on until something is missing; return how far it came."""
         while self.close is None:
             message = self.message
             busy = message is not None and message.busy
@@ -167,7 +170,9 @@ class Inbound:
                 self.stopped = True
                 break
             if message is None:
-                position = self._scan(buffer, position, end)
+                start = position
+                position = scan(buffer, start, end, self._masked, self._scan_limit, self.messages)
+                self._queued += position - start
                 if position == end:
                     break
             if message is not None and busy:
@@ -181,14 +186,6 @@ class Inbound:
                     break
                 position += header
         return position
-
-    def _scan(self, buffer: bytearray, position: int, end: int) -> int:
-        found: list[str | bytes] = []
-        after = scan(buffer, position, end, self._masked, self._scan_limit, found)
-        if found:
-            self.messages.extend(found)
-            self._queued += after - position
-        return after
 
     def _deliver(self, message: IncomingMessage) -> None:
         """Queue ``message`` if it is complete, unless a sink has it already."""
@@ -307,6 +304,7 @@ class Inbound:
                 del self.pings[0]
         else:
             self.close = self._parse_close(payload)
+            self.ended = True
 
     @staticmethod
     def _parse_close(payload: bytes) -> Close:

@@ -103,14 +103,9 @@ class WebSocket(ObjectStream["str | bytes"]):
 
         If cancelled: no message is lost; the next call returns it whole.
         """
-        messages = self._messages
-        if messages and self.writer.spend():
+        if self._messages and self.writer.spend():
             self._receiver.attended = True
-            self._messages_received += 1
-            message = messages.pop(0)
-            if not messages:
-                self._inbound.taken()
-            return message
+            return self._take_message()
         return await self._receive_slowly()
 
     async def _receive_slowly(self) -> str | bytes:
@@ -119,14 +114,19 @@ class WebSocket(ObjectStream["str | bytes"]):
             # The count of work found ready is used up: let others run, then take what is there.
             self.writer.flush_nowait()
             await anyio.lowlevel.checkpoint()
+        inbound, receiver = self._inbound, self._receiver
         while not messages:
-            self._skip_abandoned()
-            if self._receiver.finished and not self._inbound.stopped:
+            if inbound.message is not None:
+                self._skip_abandoned()
+            if receiver.finished and not inbound.stopped:
                 self._raise_closed()
-            await self._receiver.more(hungry=True)
+            await receiver.more(hungry=True)
+        return self._take_message()
+
+    def _take_message(self) -> str | bytes:
         self._messages_received += 1
-        message = messages.pop(0)
-        if not messages:
+        message = self._messages.pop(0)
+        if not self._messages:
             self._inbound.taken()
         return message
 
@@ -136,8 +136,9 @@ class WebSocket(ObjectStream["str | bytes"]):
 
     async def __anext__(self) -> str | bytes:
         """Return the next message."""
-        if self._messages:
-            return await self.receive()
+        if self._messages and self.writer.spend():
+            self._receiver.attended = True
+            return self._take_message()
         try:
             # Straight to the waiting: each coroutine in between is memory of an idle connection.
             return await self._receive_slowly()
@@ -166,10 +167,7 @@ class WebSocket(ObjectStream["str | bytes"]):
             await self._more(hungry=False)
         self._receiver.attended = True
         await self.writer.checkpoint_if_due()
-        self._messages_received += 1
-        whole = messages.pop(0)
-        if not messages:
-            inbound.taken()
+        whole = self._take_message()
         text = isinstance(whole, str)
         reader = WebSocketReader(DataType.TEXT if text else DataType.BINARY, self._more_for_reader)
         reader.write_nowait(whole.encode() if isinstance(whole, str) else whole)

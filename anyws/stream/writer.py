@@ -138,7 +138,10 @@ class WebSocketWriter:
         If cancelled: the message was either not admitted, and nothing of it is sent, or it is
         delivered whole. The connection stays usable.
         """
-        opcode, payload = encode_data(data)
+        if type(data) is bytes:
+            opcode, payload = DataType.BINARY, data
+        else:
+            opcode, payload = encode_data(data)
         if (
             self._ready > 0
             and not self._lock.locked
@@ -347,14 +350,19 @@ class WebSocketWriter:
     def _put(self, frames: list[bytes]) -> None:
         """Append a message's frames, and flush unless more is likely to follow at once."""
         self.messages_sent += 1
+        lone = not (self._pending or self._messages or self._sent_lately)
+        if lone and len(frames) == 1 and not self.finished:
+            self._sent_lately = True
+            self.written += len(frames[0])
+            self._transport.write(frames[0])
+            return
         self._append(frames)
-        if (self._messages or self._sent_lately) and self._pending_size < self._gather_below:
-            if not self._flush_due:
-                self._flush_due = True
-                self._transport.call_soon(self._flush_gathered)
-        else:
+        if lone or self._pending_size >= self._gather_below:
             self._sent_lately = True
             self.flush_nowait()
+        elif not self._flush_due:
+            self._flush_due = True
+            self._transport.call_soon(self._flush_gathered)
 
     def _append(self, frames: list[bytes]) -> None:
         pending = self._pending
