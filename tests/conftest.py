@@ -1,8 +1,8 @@
 """What all tests share: the three loops, and a line that says which build is tested."""
 
 import importlib.metadata
-import logging
 import importlib.util
+import logging
 import os
 import pathlib
 import warnings

@@ -338,3 +338,21 @@ async def test_cancelled_with_an_unread_close_frame():
                 await anyio.lowlevel.checkpoint()
         await lost.wait()
     assert ws.close_code == 1006
+
+
+async def test_nothing_is_sent_before_the_response():
+    """RFC 6455, section 4.1: not a byte behind the request."""
+    ours, theirs = memory_pair()
+    peer = RawPeer(theirs)
+    async with anyio.create_task_group() as tg:
+
+        async def use():
+            async with anyws.client_over(ours, "ws://memory/", ping_interval=0.01) as websocket:
+                await websocket.send("first")
+
+        tg.start_soon(use)
+        await anyio.wait_all_tasks_blocked()
+        assert bytes(theirs._incoming.data).endswith(b"\r\n\r\n")
+        await peer.answer()
+        assert (await peer.receive_frame()).opcode in (1, 9)
+        await theirs.aclose()

@@ -98,3 +98,20 @@ async def test_unix_socket(tmp_path):
             _ = server.port
         await server.aclose()
         assert not path.exists()
+
+
+async def test_the_server_name_is_sent(contexts):
+    """RFC 6455, section 4.1: Server Name Indication."""
+    names = []
+    contexts[0].sni_callback = lambda _socket, name, _context: names.append(name)
+    try:
+        async with anyio.create_task_group() as tg:
+            serve = partial(anyws.serve, echo, "127.0.0.1", 0, ssl_context=contexts[0])
+            server = await tg.start(serve)
+            uri = f"wss://localhost:{server.port}/"
+            async with anyws.connect(uri, ssl_context=contexts[1]):
+                pass
+            await server.aclose()
+    finally:
+        contexts[0].sni_callback = None
+    assert names == ["localhost"]
