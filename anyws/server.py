@@ -86,6 +86,9 @@ class Server:
     async def aclose(self, grace: float | None = None) -> None:
         """Stop serving: accept no more, close every client with 1001, wait for the handlers.
 
+        What is still in the opening handshake is not waited for, nor is an answer of
+        ``process_request`` that is still being sent.
+
         Args:
             grace: seconds that handlers have to end, ``close_timeout`` if ``None``; after that
                 they are cancelled.
