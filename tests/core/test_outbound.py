@@ -1,0 +1,127 @@
+"""Encoding frames: when a message goes compressed, and when a payload is not copied."""
+
+import pytest
+
+from anyws.core.deflate_streams import Deflater
+from anyws.core.outbound import JOIN_BELOW, Outbound
+from anyws.enums import Opcode
+
+HELLO = bytes.fromhex("f248cdc9c90700")
+AGAIN = bytes.fromhex("f200110000")
+
+
+def deflating(*, threshold=0, masked=False):
+    return Outbound(masked=masked, deflater=Deflater("zlib", 6, 8, 15, True), threshold=threshold)
+
+
+@pytest.mark.parametrize(
+    ("size", "compress", "wanted"),
+    [
+        (99, None, False), (100, None, True), (101, None, True),
+        (0, True, True), (99, True, True), (101, False, False), (0, False, False),
+    ],
+)  # fmt: skip
+def test_compress_goes_before_the_threshold(size, compress, wanted):
+    assert deflating(threshold=100).wants_deflate(size, compress) is wanted
+    (data,) = deflating(threshold=100).message(Opcode.TEXT, b"x" * size, compress)
+    assert data[0] == (0xC1 if wanted else 0x81)
+    (data,) = deflating(threshold=100).fragment(
+        Opcode.TEXT, b"x" * size, final=False, compress=compress
+    )
+    assert data[0] == (0x41 if wanted else 0x01)
+
+
+@pytest.mark.parametrize("compress", [None, True, False])
+def test_nothing_goes_compressed_that_was_not_agreed_on(compress):
+    outbound = Outbound(masked=False)
+    assert not outbound.wants_deflate(10**6, compress)
+    assert outbound.message(Opcode.TEXT, b"Hello", compress) == [b"\x81\x05Hello"]
+
+
+def test_the_threshold_looks_at_the_first_fragment_alone():
+    outbound = deflating(threshold=5)
+    frames = [
+        *outbound.fragment(Opcode.TEXT, b"", final=False),
+        *outbound.fragment(Opcode.CONTINUATION, b"Hello", final=True),
+        *outbound.fragment(Opcode.TEXT, b"Hello", final=False),
+        *outbound.fragment(Opcode.CONTINUATION, b"", final=True),
+    ]
+    # The end of the flush is held back, and then goes: the last frame is empty.
+    packed = b"\x41\x07" + HELLO
+    assert frames == [b"\x01\x00", b"\x80\x05Hello", packed, b"\x80\x00"]
+
+
+def test_compress_counts_at_the_first_fragment_alone():
+    outbound = deflating()
+    frames = [
+        *outbound.fragment(Opcode.BINARY, b"He", final=False, compress=False),
+        *outbound.fragment(Opcode.CONTINUATION, b"llo", final=True, compress=True),
+        *outbound.fragment(Opcode.BINARY, b"", final=False, compress=True),
+        *outbound.fragment(Opcode.CONTINUATION, b"Hello", final=True, compress=False),
+    ]
+    assert frames == [b"\x02\x02He", b"\x80\x03llo", b"\x42\x00", b"\x80\x07" + HELLO]
+
+
+def test_a_message_of_one_fragment_leaves_nothing_behind():
+    outbound = deflating()
+    frames = [
+        *outbound.fragment(Opcode.TEXT, b"Hello", final=True),
+        *outbound.fragment(Opcode.TEXT, b"Hello", final=True, compress=False),
+        *outbound.message(Opcode.TEXT, b"Hello", None),
+    ]
+    assert frames == [b"\xc1\x07" + HELLO, b"\x81\x05Hello", b"\xc1\x05" + AGAIN]
+
+
+def test_a_control_frame_between_fragments_leaves_the_compressor_alone():
+    outbound = deflating()
+    frames = [
+        *outbound.fragment(Opcode.TEXT, b"He", final=False),
+        outbound.control(Opcode.PING, b"Hello"),
+        *outbound.fragment(Opcode.CONTINUATION, b"llo", final=True),
+    ]
+    assert [frame.hex() for frame in frames] == [
+        "4104f2480500", "890548656c6c6f", "80090000ffffcac9c90700",
+    ]  # fmt: skip
+
+
+def test_a_large_payload_is_not_copied():
+    payload = bytes(JOIN_BELOW)
+    header, same = Outbound(masked=False).message(Opcode.BINARY, payload, None)
+    assert header == bytes.fromhex("827e4000")
+    assert same is payload
+    header, same = Outbound(masked=False).fragment(Opcode.BINARY, payload, final=False)
+    assert header == bytes.fromhex("027e4000")
+    assert same is payload
+
+
+@pytest.mark.parametrize("size", [JOIN_BELOW - 1, JOIN_BELOW])
+def test_what_is_small_or_masked_goes_in_one_piece(size):
+    (data,) = Outbound(masked=True).message(Opcode.BINARY, bytes(size), None)
+    assert len(data) == 4 + 4 + size
+    # Zeros, masked, are the key itself.
+    assert data[8:] == (data[4:8] * (size // 4 + 1))[:size]
+    frames = Outbound(masked=False).message(Opcode.BINARY, bytes(size), None)
+    assert len(frames) == (1 if size < JOIN_BELOW else 2)
+
+
+def test_release_forgets_the_messages_before():
+    outbound = deflating()
+    first = outbound.message(Opcode.TEXT, b"Hello", None)
+    outbound.release()
+    assert outbound.message(Opcode.TEXT, b"Hello", None) == first
+    assert outbound.message(Opcode.TEXT, b"Hello", None) == [b"\xc1\x05" + AGAIN]
+
+
+def test_release_waits_for_the_end_of_a_message():
+    outbound = deflating()
+    outbound.fragment(Opcode.TEXT, b"Hello", final=False)
+    outbound.release()
+    (data,) = outbound.fragment(Opcode.CONTINUATION, b"Hello", final=True)
+    # The tail that was held back, then a reference to the first fragment.
+    assert data == bytes.fromhex("8009 0000ffff") + AGAIN
+
+
+def test_release_without_a_compressor_does_nothing():
+    outbound = Outbound(masked=False)
+    outbound.release()
+    assert outbound.message(Opcode.TEXT, b"Hello", None) == [b"\x81\x05Hello"]
