@@ -97,6 +97,33 @@ async def test_cancelled_as_the_lock_is_handed_over():
     assert not lock.locked
 
 
+async def test_handed_over_to_a_task_that_is_being_cancelled():
+    """The cancellation comes first, and before the task can tell, so does the lock."""
+    lock = SendLock()
+    scope = anyio.CancelScope()
+    got = []
+
+    async def wait(name):
+        await lock.acquire()
+        got.append(name)
+        lock.release()
+
+    async def cancelled():
+        with scope:
+            await wait("cancelled")
+
+    await lock.acquire()
+    async with anyio.create_task_group() as tg:
+        tg.start_soon(cancelled)
+        await anyio.wait_all_tasks_blocked()
+        tg.start_soon(wait, "patient")
+        await anyio.wait_all_tasks_blocked()
+        scope.cancel()
+        lock.release()
+    assert got == ["patient"]
+    assert not lock.locked
+
+
 async def test_own_task_would_wait_for_itself():
     lock = SendLock()
     await lock.acquire()
