@@ -221,6 +221,43 @@ async def test_reader_gives_up():
     assert buffer.size == 0
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda buffer: buffer.read(1), id="read"),
+        pytest.param(lambda buffer: buffer.read(), id="read all"),
+        pytest.param(lambda buffer: buffer.read_into(bytearray(1), 1), id="read_into"),
+        pytest.param(lambda buffer: anext(buffer), id="anext"),
+    ],
+)
+@pytest.mark.parametrize("waiting", [False, True])
+async def test_every_way_to_read_ends_when_the_buffer_is_closed(call, waiting):
+    buffer = Buffer()
+
+    async def read():
+        with pytest.raises(anyio.ClosedResourceError):
+            await call(buffer)
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tg:
+            if waiting:
+                tg.start_soon(read)
+                await anyio.wait_all_tasks_blocked()
+            await buffer.aclose()
+            if not waiting:
+                await read()
+
+
+async def test_two_writers_wait_for_one_reader():
+    buffer = filled(b"abcd", eof=False, limit=4)
+    async with anyio.create_task_group() as tg:
+        tg.start_soon(buffer.write, b"12")
+        tg.start_soon(buffer.write, b"34")
+        await anyio.wait_all_tasks_blocked()
+        assert await buffer.read(4) == b"abcd"
+    assert sorted(await buffer.read(2) + await buffer.read(2)) == list(b"1234")
+
+
 async def test_reading_a_closed_buffer_that_ended():
     buffer = filled(b"abc")
     await buffer.aclose()
