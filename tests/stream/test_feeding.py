@@ -284,6 +284,24 @@ async def test_generator_is_closed_when_feed_is_left():
     gc.collect()
 
 
+async def test_an_iterator_that_needs_no_closing():
+    class Countdown:
+        left = 3
+
+        def __aiter__(self):
+            return self
+
+        async def __anext__(self):
+            if not self.left:
+                raise StopAsyncIteration
+            self.left -= 1
+            return b"%d" % self.left
+
+    async with WebSocketPair() as (client, server):
+        await client.writer.feed(Countdown())
+        assert await server.receive() == b"210"
+
+
 async def test_other_senders_wait(raw_client):
     buffer = Buffer()
     buffer.write_nowait(b"a")
