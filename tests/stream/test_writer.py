@@ -298,6 +298,15 @@ async def test_write_frame_keeps_its_place(raw_client):
         assert await messages_of(peer, 3) == ["a", "bc", "d"]
 
 
+async def test_write_frame_meets_the_loss(raw_client):
+    async with raw_client() as (websocket, peer):
+        peer.stream.reset()
+        with pytest.raises(ConnectionClosedError):
+            await websocket.receive()
+        with pytest.raises(ConnectionClosedError):
+            websocket.writer.write_frame(0x81, b"late", 4)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [(256, b"", 0), (-1, b"", 0), (b"", b"", 0), (b"\x81\x00", b"", 0), (0x81, b"a", 2)],
