@@ -56,6 +56,15 @@ async def test_cancelled():
         assert server.close_code == 1006
 
 
+async def test_cancelled_while_it_is_left():
+    with anyio.fail_after(5):
+        with anyio.CancelScope() as scope:
+            async with WebSocketPair.lockstep() as (client, server):
+                scope.cancel()
+        assert scope.cancelled_caught
+    assert client.state is server.state is anyws.State.CLOSED
+
+
 async def test_a_handshake_that_fails():
     one, other = memory_pair()
     broken = FaultyStream(one, receive_limit=10, receive_fault="eof")
