@@ -139,3 +139,14 @@ async def test_faults_of_sending():
         stream.release()
     assert await other.receive() == b"b"
     assert stream.sent == 2
+
+
+async def test_faults_over_another_kind_of_stream():
+    """Only a memory stream can be broken for both ends; the error comes here in any case."""
+    one, other = memory_pair()
+    stream = FaultyStream(FaultyStream(one), send_limit=0, send_fault="reset")
+    with pytest.raises(anyio.BrokenResourceError):
+        await stream.send(b"x")
+    await other.send(b"still open")
+    assert await stream.receive() == b"still open"
+    assert stream.extra_attributes == one.extra_attributes
