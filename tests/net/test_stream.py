@@ -14,12 +14,13 @@ pytestmark = pytest.mark.anyio
 class Recorder(ByteStream):
     """Keeps what is sent; receives nothing."""
 
-    def __init__(self, *, error=None, eof_error=None):
+    def __init__(self, *, error=None, eof_error=None, close_error=None):
         self.sent = []
         self.ends = 0
         self.closed = 0
         self.error = error
         self.eof_error = eof_error
+        self.close_error = close_error
 
     async def send(self, item):
         await anyio.lowlevel.checkpoint()
@@ -37,6 +38,8 @@ class Recorder(ByteStream):
 
     async def aclose(self):
         self.closed += 1
+        if self.close_error is not None:
+            raise self.close_error
 
     @property
     def extra_attributes(self):
@@ -101,6 +104,22 @@ async def test_an_error_of_send_eof_is_a_loss(sink_class):
         transport.attach(sink)
         transport.write_eof()
     assert sink.lost == [error]
+
+
+@pytest.mark.parametrize(
+    "error", [anyio.BrokenResourceError(), anyio.ClosedResourceError(), OSError("gone")], ids=repr
+)
+async def test_an_error_of_aclose_is_a_loss_and_not_raised(sink_class, error):
+    sink = sink_class()
+    stream = Recorder(close_error=error)
+    async with anyio.create_task_group() as tg:
+        transport = StreamTransport(stream, tg)
+        transport.attach(sink)
+        transport.write(b"last")
+        await transport.aclose()
+    assert (stream.sent, sink.lost) == ([b"last"], [error])
+    # Once in good order, once by force.
+    assert stream.closed == 2
 
 
 async def test_attributes_are_those_of_the_stream():
