@@ -6,6 +6,7 @@ import socket
 import anyio
 import pytest
 
+from anyws.net import _happy_eyeballs
 from anyws.net._happy_eyeballs import _interleaved, connect_socket
 
 pytestmark = [
@@ -96,6 +97,60 @@ async def test_cancelled(resolve, silent, addresses):
     with anyio.move_on_after(0.01) as scope:
         await connect_socket("host", 1)
     assert scope.cancelled_caught
+
+
+@pytest.fixture
+def connecting(monkeypatch):
+    """Give a function that has ``then(sock)`` awaited whenever a socket has connected."""
+
+    def says(then):
+        # The stand-in of ``resolve``.
+        loop = _happy_eyeballs.asyncio.get_running_loop()
+        original = loop.sock_connect
+
+        async def sock_connect(sock, name):
+            await original(sock, name)
+            await then(sock)
+
+        monkeypatch.setattr(loop, "sock_connect", sock_connect)
+
+    return says
+
+
+async def test_cancelled_as_it_connects(resolve, connecting, listener):
+    """Nobody gets the socket that won, so it is closed."""
+    resolve(listener.getsockname(), listener.getsockname())
+    sockets = []
+
+    async def cancel(sock):
+        sockets.append(sock)
+        scope.cancel()
+
+    connecting(cancel)
+    with anyio.CancelScope() as scope:
+        await connect_socket("host", 1)
+    assert scope.cancelled_caught
+    assert [sock.fileno() for sock in sockets] == [-1]
+
+
+async def test_two_addresses_answer_at_once(resolve, connecting, listener, monkeypatch):
+    """Both attempts go on in the same round of the loop, before the second can be cancelled."""
+    monkeypatch.setattr(_happy_eyeballs, "_DELAY", 0)
+    resolve(listener.getsockname(), listener.getsockname())
+    both = asyncio.get_running_loop().create_future()
+    sockets = []
+
+    async def meet(sock):
+        sockets.append(sock)
+        if len(sockets) == 2:
+            both.set_result(None)
+        await both
+
+    connecting(meet)
+    with await connect_socket("host", 1) as connected:
+        assert len(sockets) == 2
+        assert [sock.fileno() for sock in sockets if sock is not connected] == [-1]
+        assert connected.getpeername() == listener.getsockname()
 
 
 def test_families_take_turns(anyio_backend):
