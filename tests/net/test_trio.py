@@ -84,6 +84,24 @@ async def test_a_write_that_the_kernel_refuses_at_first(pair):
     assert await peer.receive_exactly(3) == b"abc"
 
 
+async def test_readable_and_yet_nothing_to_read(pair, sink_class):
+    """As after a checksum that was wrong; see BUGS in select(2)."""
+    transport, fake, peer = pair
+    sink = sink_class()
+    transport.attach(sink)
+    errors = [BlockingIOError()]
+
+    def recv_into(buffer):
+        if errors:
+            raise errors.pop()
+        return fake.sock.recv_into(buffer)
+
+    fake.recv_into = recv_into
+    await peer.send(b"abc")
+    await transport.receive_more()
+    assert (bytes(sink.data), errors) == (b"abc", [])
+
+
 async def test_the_helper_starts_again_after_its_end(pair):
     transport, fake, peer = pair
     for _ in range(3):
