@@ -75,6 +75,23 @@ async def test_messages(server_context, client_context, host, version):
             tg.cancel_scope.cancel()
 
 
+async def test_over_a_unix_socket(server_context, client_context, tmp_path, quiet_loop):
+    quiet_loop()
+    path = tmp_path / "socket"
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tg:
+            await tg.start(partial(anyws.serve, echo, unix_path=path, ssl_context=server_context))
+            options = {"unix_path": path, "ssl_context": client_context}
+            async with anyws.connect("wss://localhost/", **options) as ws:
+                await ws.send("hello")
+                assert await ws.receive() == "hello"
+            # The certificate is that of localhost.
+            with pytest.raises(ssl.SSLCertVerificationError):
+                async with anyws.connect("wss://other/", **options):
+                    pass
+            tg.cancel_scope.cancel()
+
+
 async def test_a_stuck_peer_and_a_cancelled_send_tear_nothing(server_context, client_context):
     release = anyio.Event()
     received = []
