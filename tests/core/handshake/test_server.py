@@ -99,6 +99,15 @@ def test_h14_frames_behind_the_request_are_left_over() -> None:
     assert handshake.leftover == b"\x81\x80abcd"
 
 
+def test_there_is_no_request_before_it_has_come() -> None:
+    handshake = server()
+    assert handshake.receive_data(b"GET / HTTP/1.1\r\n") is None
+    with pytest.raises(RuntimeError, match="not come yet"):
+        _ = handshake.request
+    request = handshake.receive_data(b"Host: h\r\n\r\n")
+    assert handshake.request is request
+
+
 def test_the_stream_ends_before_the_request() -> None:
     with pytest.raises(InvalidHandshake):
         server().receive_eof()
