@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from anyws.core.turns import CHECKPOINT_INTERVAL
 from anyws.limits import Limits
 from anyws.net.stream import StreamTransport
 from anyws.net.transport import current_network
@@ -12,7 +13,6 @@ from anyws.stream.lifetime import ConnectionLifetime
 from anyws.stream.opening import ClientOpening
 from anyws.stream.options import ConnectionOptions
 from anyws.stream.websocket import WebSocket
-from anyws.stream.writer import CHECKPOINT_INTERVAL
 
 if TYPE_CHECKING:
     import ssl

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from anyio.abc import SocketAttribute
 
+from anyws.core.turns import CHECKPOINT_INTERVAL
 from anyws.errors import CloseCause, ConnectionClosed
 from anyws.limits import Limits
 from anyws.net.stream import StreamTransport
@@ -18,7 +19,6 @@ from anyws.stream.lifetime import ConnectionLifetime, sole_exception
 from anyws.stream.opening import Refused, ServerOpening
 from anyws.stream.options import ConnectionOptions
 from anyws.stream.ticker import Ticker
-from anyws.stream.writer import CHECKPOINT_INTERVAL
 
 if TYPE_CHECKING:
     import re

@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False
 """One connection without its stream: what came in, what may go out, how it ends.
 
 Theory of operation

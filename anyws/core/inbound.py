@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False
 """Bytes in, messages out: the rules for everything that a peer may send.
 
 Theory of operation
@@ -26,9 +27,9 @@ bytes of the current data frame that have not come. ``_rest`` holds received byt
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from anyws._wire.scan import scan, unmask
+import anyws._wire.scan as wire
 from anyws.core import rules
 from anyws.core.message import IncomingMessage
 from anyws.enums import Opcode
@@ -36,6 +37,7 @@ from anyws.errors import Close, ProtocolError
 
 if TYPE_CHECKING:
     from anyws.core.deflate_streams import Inflater
+    from anyws.core.turns import Turns
     from anyws.limits import Limits
 
 __all__ = ["Inbound"]
@@ -63,24 +65,30 @@ class Inbound:
         "_masked",
         "_offset",
         "_queued",
+        "_receive_buffer",
         "_remaining",
         "_rest",
         "_scan_limit",
+        "_taken",
         "close",
         "ended",
         "failure",
         "hungry",
         "message",
         "messages",
+        "messages_taken",
         "pings",
         "pongs",
         "stopped",
     )
 
     def __init__(self, *, masked: bool, limits: Limits, inflater: Inflater | None = None) -> None:
-        #: Whole messages in their order.
+        #: Whole messages in their order, of which the first ``_taken`` are gone.
         # A list, since an empty deque takes 760 bytes of every idle connection.
-        self.messages: list[str | bytes] = []
+        self.messages: list[Any] = []
+        self._taken = 0
+        #: Messages that were taken so far.
+        self.messages_taken = 0
         #: The message that has begun and is not finished.
         self.message: IncomingMessage | None = None
         #: The peer's close frame, once parsed.
@@ -102,6 +110,7 @@ class Inbound:
         self._inflater = inflater
         limit = limits.message_size
         self._scan_limit = sys.maxsize if limit is None else limit
+        self._receive_buffer = limits.receive_buffer
         self._rest: bytearray | None = None
         self._queued = 0
         self._remaining = 0
@@ -112,14 +121,38 @@ class Inbound:
     @property
     def full(self) -> bool:
         """Whether no more may be parsed before the application takes something."""
+        return self._is_full()
+
+    def _is_full(self) -> bool:
         if self.hungry:
             return False
         held = self._queued if self.message is None else self._queued + self.message.held
-        return held >= self._limits.receive_buffer
+        return held >= self._receive_buffer
 
-    def taken(self) -> None:
-        """Note that ``messages`` has become empty."""
+    def take(self, turns: Turns) -> str | bytes | None:
+        """Return the next whole message, or None when there is none or ``turns`` are used up."""
+        messages = self.messages
+        if not messages or not turns.spend():
+            return None
+        position = self._taken
+        message: str | bytes = messages[position]
+        messages[position] = None
+        position += 1
+        if position == len(messages):
+            messages.clear()
+            self._taken = self._queued = 0
+        else:
+            self._taken = position
+        self.messages_taken += 1
+        return message
+
+    def drop(self, kept: int) -> None:
+        """Forget the messages that have not been taken, but for the first ``kept`` of the list."""
+        del self.messages[max(kept, self._taken) :]
         self._queued = 0
+        if len(self.messages) == self._taken:
+            self.messages.clear()
+            self._taken = 0
 
     def receive_data(self, buffer: bytearray, end: int) -> None:
         """Parse ``buffer[:end]``, which is overwritten in doing so.
@@ -131,9 +164,9 @@ class Inbound:
             self._rest = None
             rest += memoryview(buffer)[:end]
             self._process(rest, 0, len(rest))
-        elif self.message is None and not (self.ended or self.full):
+        elif self.message is None and not (self.ended or self._is_full()):
             # Mostly whole messages have come and nothing else.
-            position = scan(buffer, 0, end, self._masked, self._scan_limit, self.messages)
+            position = wire.scan(buffer, 0, end, self._masked, self._scan_limit, self.messages)
             self._queued += position
             if position < end:
                 self._process(buffer, position, end)
@@ -166,12 +199,14 @@ class Inbound:
             busy = message is not None and message.busy
             if position == end and not busy:
                 break
-            if self.full:
+            if self._is_full():
                 self.stopped = True
                 break
             if message is None:
                 start = position
-                position = scan(buffer, start, end, self._masked, self._scan_limit, self.messages)
+                position = wire.scan(
+                    buffer, start, end, self._masked, self._scan_limit, self.messages
+                )
                 self._queued += position - start
                 if position == end:
                     break
@@ -207,7 +242,7 @@ class Inbound:
         if available < 2:
             return 0
         second = buffer[position + 1]
-        if bool(second & 0x80) is not self._masked:
+        if bool(second & 0x80) != self._masked:
             raise ProtocolError(rules.MASK_MISSING if self._masked else rules.MASK_UNEXPECTED)
         length = second & 0x7F
         header = 2
@@ -231,7 +266,7 @@ class Inbound:
             self.message = message
             header += key_size
             self._key = bytes(buffer[position + header - key_size : position + header])
-            self._begin_frame(message, length, final=bool(first & 0x80))
+            self._begin_frame(message, length, bool(first & 0x80))
             return header
         header += key_size
         if available - header < length:
@@ -262,7 +297,7 @@ class Inbound:
             raise ProtocolError(rules.LENGTH_NOT_MINIMAL, f"{length} in {size} bytes")
         return length
 
-    def _begin_frame(self, message: IncomingMessage, length: int, *, final: bool) -> None:
+    def _begin_frame(self, message: IncomingMessage, length: int, final: bool) -> None:
         message.fragments += 1
         fragments = self._limits.fragments
         if fragments is not None and message.fragments > fragments:
@@ -281,7 +316,7 @@ class Inbound:
     ) -> int:
         stop = position + min(end - position, self._remaining)
         if self._masked:
-            unmask(buffer, position, stop, self._key, self._offset)
+            wire.unmask(buffer, position, stop, self._key, self._offset)
             self._offset = (self._offset + stop - position) & 3
         self._remaining -= stop - position
         piece = bytes(memoryview(buffer)[position:stop])
@@ -294,7 +329,7 @@ class Inbound:
     def _take_control(self, opcode: int, buffer: bytearray, start: int, length: int) -> None:
         end = start + length
         if self._masked:
-            unmask(buffer, start, end, bytes(buffer[start - 4 : start]), 0)
+            wire.unmask(buffer, start, end, bytes(buffer[start - 4 : start]), 0)
         payload = bytes(buffer[start:end])
         if opcode == Opcode.PONG:
             self.pongs.append(payload)

@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False
 """Messages in, frames out: what we send, masked and compressed as the role asks."""
 
 from __future__ import annotations
@@ -5,15 +6,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from anyws._wire.header import frame, frame_header
+import anyws._wire.header as header  # noqa: PLR0402 - the form that a cimport can stand in for
 
 if TYPE_CHECKING:
     from anyws.core.deflate_streams import Deflater
 
-__all__ = ["JOIN_BELOW", "Outbound"]
+__all__ = ["Outbound"]
 
 #: Below this many bytes header and payload are joined, above it the payload is not copied.
-JOIN_BELOW = 16384
+_JOIN_BELOW = 16384
 
 _FIN = 0x80
 _RSV1 = 0x40
@@ -55,7 +56,7 @@ class Outbound:
     Whatever a method returns must be sent, since the peer's decompressor will miss it otherwise.
     """
 
-    __slots__ = ("_deflater", "_deflating", "_masked", "_threshold")
+    __slots__ = ("_deflater", "_deflating", "_keys", "_masked", "_threshold")
 
     def __init__(
         self, *, masked: bool, deflater: Deflater | None = None, threshold: int = 0
@@ -64,6 +65,7 @@ class Outbound:
         self._deflater = deflater
         self._threshold = threshold
         self._deflating = False
+        self._keys = _keys
 
     def wants_deflate(self, size: int, compress: bool | None) -> bool:
         """Tell whether a message that begins with ``size`` bytes goes compressed."""
@@ -99,14 +101,14 @@ class Outbound:
     def encode(self, first: int, payload: bytes) -> list[bytes]:
         """Encode a frame whose first byte is ``first``, in one piece or as header and payload."""
         if self._masked:
-            return [frame(first, payload, _keys.take())]
-        if len(payload) < JOIN_BELOW:
-            return [frame(first, payload, None)]
-        return [frame_header(first, len(payload), 0), payload]
+            return [header.frame(first, payload, self._keys.take())]
+        if len(payload) < _JOIN_BELOW:
+            return [header.frame(first, payload, None)]
+        return [header.frame_header(first, len(payload), 0), payload]
 
     def control(self, opcode: int, payload: bytes) -> bytes:
         """Encode a control frame, whose payload is at most 125 bytes."""
-        return frame(_FIN | opcode, payload, _keys.take() if self._masked else None)
+        return header.frame(_FIN | opcode, payload, self._keys.take() if self._masked else None)
 
     def release(self) -> None:
         """Give back the compressor's memory; the peer does not notice."""

@@ -9,15 +9,13 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import ByteReceiveStream
 
+from anyws.core.turns import CHECKPOINT_INTERVAL, Turns
 from anyws.enums import DataType
 
 if TYPE_CHECKING:
     from typing import Self
 
 __all__ = ["Buffer"]
-
-#: Reads that found data ready between two checkpoints.
-_CHECKPOINT_INTERVAL = 128
 
 
 class Buffer(ByteReceiveStream):
@@ -39,7 +37,7 @@ class Buffer(ByteReceiveStream):
         # Bytes of the first chunk that were read: cutting them off would copy the rest each time.
         self._start = 0
         self._collecting = False
-        self._ready = _CHECKPOINT_INTERVAL
+        self._turns = Turns(CHECKPOINT_INTERVAL)
         self._size = 0
         self._eof = False
         self._error: BaseException | None = None
@@ -192,9 +190,8 @@ class Buffer(ByteReceiveStream):
 
     async def _checkpoint_if_due(self) -> None:
         """Let others run after so many reads that found data ready."""
-        self._ready -= 1
-        if self._ready <= 0:
-            self._ready = _CHECKPOINT_INTERVAL
+        if not self._turns.spend():
+            self._turns.renew()
             await anyio.lowlevel.checkpoint()
 
     async def _wait_for_any(self) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from anyws.core.connection import Connection
     from anyws.net.transport import Transport
     from anyws.stream.receiver import Receiver
-    from anyws.stream.writer import WebSocketWriter
+    from anyws.stream.write_buffer import WriteBuffer
 
 __all__ = ["Closing"]
 
@@ -54,7 +54,7 @@ class Closing:
         "_on_closed",
         "_receiver",
         "_transport",
-        "_writer",
+        "_write_buffer",
         "timeout",
     )
 
@@ -68,16 +68,16 @@ class Closing:
         self._connection = connection
         self._transport = transport
         self._receiver: Receiver
-        self._writer: WebSocketWriter
+        self._write_buffer: WriteBuffer
         self.timeout = timeout
         self._on_closed = on_closed
         self._in_progress: anyio.Event | None = None
         self._done = False
 
-    def attach(self, receiver: Receiver, writer: WebSocketWriter) -> None:
+    def attach(self, receiver: Receiver, write_buffer: WriteBuffer) -> None:
         """Complete the circle of the connection's parts."""
         self._receiver = receiver
-        self._writer = writer
+        self._write_buffer = write_buffer
 
     def reach_end(self) -> None:
         """Let the peer's close frame, its violation, or the loss of the stream take effect."""
@@ -85,7 +85,7 @@ class Closing:
         if connection.inbound.ended:
             frame = connection.reach_end()
             if frame:
-                self._writer.write_control([frame])
+                self._write_buffer.write_control([frame])
             if connection.state is State.CLOSED and connection.role is Role.SERVER:
                 # Now, not when the handler returns: a client waits for this.
                 self._transport.write_eof()
@@ -97,14 +97,14 @@ class Closing:
         if not detail and self._receiver.error is not None:
             detail = str(self._receiver.error) or type(self._receiver.error).__name__
         self._connection.lose(cause, detail)
-        self._writer.finished = True
+        self._write_buffer.finished = True
         self._on_closed()
 
     def fail(self, code: int, reason: str, cause: CloseCause, detail: str) -> None:
         """Send a close frame that says what went wrong; the handshake is left to ``close``."""
-        if self._connection.sent is None and not self._writer.finished:
+        if self._connection.sent is None and not self._write_buffer.finished:
             frame = self._connection.send_close(code, reason, cause, detail)
-            self._writer.write_control([frame])
+            self._write_buffer.write_control([frame])
             self._receiver.notify()
 
     def drop(self, cause: CloseCause, detail: str = "") -> None:
@@ -154,7 +154,7 @@ class Closing:
         self._done = True
         if self._connection.state is not State.CLOSED:
             self._connection.lose()
-        self._writer.finished = True
+        self._write_buffer.finished = True
         self._on_closed()
         if self._in_progress is not None:
             self._in_progress.set()
@@ -169,8 +169,7 @@ class Closing:
                 await receiver.changed()
                 continue
             if inbound.full:
-                del inbound.messages[kept:]
-                inbound.taken()
+                inbound.drop(kept)
                 if inbound.message is not None:
                     inbound.message.attach(Discard())
             await receiver.more_in_background()
@@ -178,8 +177,8 @@ class Closing:
 
     async def _end_stream(self) -> None:
         connection, transport, receiver = self._connection, self._transport, self._receiver
-        self._writer.flush_nowait()
-        self._writer.finished = True
+        self._write_buffer.flush()
+        self._write_buffer.finished = True
         failed = connection.received is None
         if connection.role is Role.SERVER or failed:
             transport.write_eof()
@@ -195,5 +194,5 @@ class Closing:
         return (
             self._connection.state is State.CLOSED
             and self._in_progress is None
-            and not self._writer.finished
+            and not self._write_buffer.finished
         )

@@ -24,7 +24,7 @@ from anyws.enums import Opcode, State
 if TYPE_CHECKING:
     from anyws.core.connection import Connection
     from anyws.net.transport import Transport
-    from anyws.stream.writer import WebSocketWriter
+    from anyws.stream.write_buffer import WriteBuffer
 
 __all__ = ["TICK", "Keepalive", "Pings", "tick_length"]
 
@@ -129,7 +129,7 @@ class Keepalive:
         now: float,
         connection: Connection,
         transport: Transport,
-        writer: WebSocketWriter,
+        write_buffer: WriteBuffer,
         pings: Pings,
     ) -> bool:
         """Send the ping that is due; return whether the peer has failed to answer one."""
@@ -141,14 +141,14 @@ class Keepalive:
             if now - self._silent_since >= self._interval:
                 self._outstanding, _ = pings.add()
                 ping = connection.outbound.control(Opcode.PING, self._outstanding)
-                writer.write_control([ping])
-                self._mark = writer.written
+                write_buffer.write_control([ping])
+                self._mark = write_buffer.written
             return False
         if self._timeout is None:
             return False
         if self._deadline is None:
             # Bytes written before the mark have left once fewer are unsent than came after it.
-            if transport.unsent <= writer.written - self._mark:
+            if transport.unsent <= write_buffer.written - self._mark:
                 self._deadline = now + self._timeout
             return False
         return now >= self._deadline

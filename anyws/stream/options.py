@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from anyws.core.deflate import Deflate
+from anyws.core.turns import CHECKPOINT_INTERVAL
 from anyws.limits import Limits
-from anyws.stream.writer import CHECKPOINT_INTERVAL
 
 __all__ = ["ConnectionOptions", "deflate_setting"]
 

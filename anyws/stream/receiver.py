@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from anyws.core.connection import Connection
     from anyws.net.transport import Transport
-    from anyws.stream.writer import WebSocketWriter
+    from anyws.stream.write_buffer import WriteBuffer
 
 __all__ = ["Receiver"]
 
@@ -38,7 +38,7 @@ class Receiver:
     Args:
         connection: the core to feed.
         transport: where bytes come from.
-        writer: where answers to pings go.
+        write_buffer: where answers to pings go.
         pongs_received: what to call with the payloads of pongs.
         on_lost: what to call when the stream is gone.
     """
@@ -52,7 +52,7 @@ class Receiver:
         "_scratch",
         "_transport",
         "_waiting",
-        "_writer",
+        "_write_buffer",
         "attended",
         "bytes_received",
         "eof",
@@ -65,13 +65,13 @@ class Receiver:
         self,
         connection: Connection,
         transport: Transport,
-        writer: WebSocketWriter,
+        write_buffer: WriteBuffer,
         pongs_received: Callable[[list[bytes]], None],
         on_lost: Callable[[], None],
     ) -> None:
         self._connection = connection
         self._transport = transport
-        self._writer = writer
+        self._write_buffer = write_buffer
         self._pongs_received = pongs_received
         self._on_lost = on_lost
         self._scratch = scratch.buffer
@@ -137,7 +137,9 @@ class Receiver:
         if inbound.pings and not self._transport.clogged and self._connection.sent is None:
             pings, inbound.pings = inbound.pings, []
             outbound = self._connection.outbound
-            self._writer.write_control([outbound.control(Opcode.PONG, ping) for ping in pings])
+            self._write_buffer.write_control(
+                [outbound.control(Opcode.PONG, ping) for ping in pings]
+            )
 
     # What the connection's tasks call
 
@@ -174,7 +176,7 @@ class Receiver:
         inbound = self._connection.inbound
         inbound.hungry = hungry
         try:
-            self._writer.before_waiting()
+            self._write_buffer.before_waiting()
             if inbound.stopped and not inbound.full:
                 await self._resume()
             elif self.finished:
@@ -225,7 +227,8 @@ class Receiver:
         """Parse what was left when the core became full."""
         self._connection.inbound.resume()
         self.answer_control_frames()
-        await self._writer.checkpoint_if_due()
+        self._write_buffer.flush()
+        await anyio.lowlevel.checkpoint()
 
     async def changed(self) -> None:
         """Wait until whoever reads has read something or stopped reading."""

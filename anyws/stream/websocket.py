@@ -9,12 +9,15 @@ import anyio.lowlevel
 from anyio.abc import ObjectStream, SocketAttribute
 
 from anyws.core.message import Discard
+from anyws.core.turns import Turns
 from anyws.enums import DataType, State
 from anyws.errors import CloseCause, ConnectionClosedOK
 from anyws.stream.closing import Closing
 from anyws.stream.keepalive import Keepalive, Pings
+from anyws.stream.lock import SendLock
 from anyws.stream.reader import WebSocketReader
 from anyws.stream.receiver import Receiver
+from anyws.stream.write_buffer import TAKEN, WriteBuffer
 from anyws.stream.writer import WebSocketWriter
 
 if TYPE_CHECKING:
@@ -70,20 +73,27 @@ class WebSocket(ObjectStream["str | bytes"]):
         self.subprotocol = subprotocol
         self._connection = connection
         self._inbound = connection.inbound
-        self._messages = connection.inbound.messages
+        self._turns = Turns(options.checkpoint_interval)
         self._transport = transport
         self._ticker = ticker
         self._pings = Pings()
         self._keepalive = Keepalive(options.ping_interval, options.ping_timeout)
         self._closing = Closing(connection, transport, options.close_timeout, self._closed)
+        lock = SendLock()
+        self._write_buffer = WriteBuffer(connection, transport, lock, self._turns)
         self.writer = WebSocketWriter(
-            connection, transport, self._closing.fail, options.checkpoint_interval
+            connection, transport, self._write_buffer, lock, self._turns, self._closing.fail
         )
         self._receiver = Receiver(
-            connection, transport, self.writer, self._pings.received, self._closing.reach_end
+            connection,
+            transport,
+            self._write_buffer,
+            self._pings.received,
+            self._closing.reach_end,
         )
-        self._closing.attach(self._receiver, self.writer)
-        self._messages_received = 0
+        self._closing.attach(self._receiver, self._write_buffer)
+        self._messages_read = 0
+        self._messages_seen = 0
         transport.set_high_water(connection.limits.send_buffer)
         self._receiver.feed(received + transport.attach(self._receiver))
         ticker.add(self)
@@ -103,31 +113,24 @@ class WebSocket(ObjectStream["str | bytes"]):
 
         If cancelled: no message is lost; the next call returns it whole.
         """
-        if self._messages and self.writer.spend():
-            self._receiver.attended = True
-            return self._take_message()
+        message = self._inbound.take(self._turns)
+        if message is not None:
+            return message
         return await self._receive_slowly()
 
     async def _receive_slowly(self) -> str | bytes:
-        messages = self._messages
-        if messages:
-            # The count of work found ready is used up: let others run, then take what is there.
-            self.writer.flush_nowait()
-            await anyio.lowlevel.checkpoint()
         inbound, receiver = self._inbound, self._receiver
-        while not messages:
+        while (message := inbound.take(self._turns)) is None:
+            if inbound.messages:
+                # So many were taken in a row that others must run first.
+                await self.writer.checkpoint_if_due()
+                continue
             if inbound.message is not None:
                 self._skip_abandoned()
             if receiver.finished and not inbound.stopped:
                 self._raise_closed()
             await receiver.more(hungry=True)
-        return self._take_message()
-
-    def _take_message(self) -> str | bytes:
-        self._messages_received += 1
-        message = self._messages.pop(0)
-        if not self._messages:
-            self._inbound.taken()
+            self._turns.renew()
         return message
 
     def __aiter__(self) -> WebSocket:
@@ -136,9 +139,9 @@ class WebSocket(ObjectStream["str | bytes"]):
 
     async def __anext__(self) -> str | bytes:
         """Return the next message."""
-        if self._messages and self.writer.spend():
-            self._receiver.attended = True
-            return self._take_message()
+        message = self._inbound.take(self._turns)
+        if message is not None:
+            return message
         try:
             # Straight to the waiting: each coroutine in between is memory of an idle connection.
             return await self._receive_slowly()
@@ -154,20 +157,20 @@ class WebSocket(ObjectStream["str | bytes"]):
         return Readers(self._next_reader)
 
     async def _next_reader(self) -> WebSocketReader:
-        messages = self._messages
         inbound = self._inbound
         self._skip_abandoned()
-        while not messages:
+        while (whole := inbound.take(self._turns)) is None:
+            if inbound.messages:
+                await self.writer.checkpoint_if_due()
+                continue
             message = inbound.message
             if message is not None and message.sink is None:
                 reader = WebSocketReader(DataType(message.kind), self._more_for_reader)
                 message.attach(reader)
-                self._messages_received += 1
+                self._messages_read += 1
                 return reader
             await self._more(hungry=False)
-        self._receiver.attended = True
-        await self.writer.checkpoint_if_due()
-        whole = self._take_message()
+            self._turns.renew()
         text = isinstance(whole, str)
         reader = WebSocketReader(DataType.TEXT if text else DataType.BINARY, self._more_for_reader)
         reader.write_nowait(whole.encode() if isinstance(whole, str) else whole)
@@ -200,7 +203,10 @@ class WebSocket(ObjectStream["str | bytes"]):
 
     async def send(self, item: str | bytes | bytearray | memoryview) -> None:
         """Send one message; see ``WebSocketWriter.send``."""
-        await self.writer.send(item)
+        # Mostly there is nothing to wait for, and another coroutine would cost as much as the rest.
+        taken = self._write_buffer.try_send(item, None)
+        if taken != TAKEN:
+            await self.writer.finish_send(taken, item)
 
     async def send_eof(self) -> None:
         """Send a close frame with code 1000 and go on receiving until the peer has answered it.
@@ -305,9 +311,9 @@ class WebSocket(ObjectStream["str | bytes"]):
     def statistics(self) -> Statistics:
         """Return what went over the connection so far."""
         return Statistics(
-            self.writer.messages_sent,
-            self._messages_received,
-            self.writer.written,
+            self._write_buffer.messages_sent,
+            self._inbound.messages_taken + self._messages_read,
+            self._write_buffer.written,
             self._receiver.bytes_received,
         )
 
@@ -332,7 +338,8 @@ class WebSocket(ObjectStream["str | bytes"]):
             self._keepalive.stand_still(elapsed)
         if inbound.pings:
             receiver.answer_control_frames()
-        if not receiver.attended and not receiver.waiting:
+        seen, self._messages_seen = self._messages_seen, inbound.messages_taken
+        if not receiver.attended and not receiver.waiting and seen == inbound.messages_taken:
             if receiver.finished:
                 closing.reach_end()
                 if closing.unfinished:
@@ -340,7 +347,9 @@ class WebSocket(ObjectStream["str | bytes"]):
             elif not self._transport.reads_by_itself and not inbound.full:
                 task_group.start_soon(receiver.read_in_background)
         receiver.attended = False
-        if self._keepalive.tick(now, self._connection, self._transport, self.writer, self._pings):
+        if self._keepalive.tick(
+            now, self._connection, self._transport, self._write_buffer, self._pings
+        ):
             reason = "keepalive ping timeout"
             closing.fail(1011, reason, CloseCause.PING_TIMEOUT, "")
             closing.drop(CloseCause.PING_TIMEOUT)

@@ -7,11 +7,8 @@ holds, for room in the write buffer, for the checkpoint that is due. Then the fr
 the write buffer without a single ``await``. So a cancelled send was either never admitted, and nothing
 of it exists, or it is in the buffer whole, and the transport delivers it whole.
 
-The write buffer has two halves. ``_pending`` holds frames that have not been given to the transport; the
-transport keeps what the kernel has not taken. A lone message passes through both at once. While messages
-that have already arrived are being answered, and while one task sends message after message,
-frames gather in ``_pending`` and leave in one system call: when the task waits for the next
-message, when enough has gathered, or in the next scheduling round, whichever is first.
+``WriteBuffer`` does the second part, and admits what need not wait; the transport keeps
+what the kernel has not taken.
 """
 
 from __future__ import annotations
@@ -25,26 +22,20 @@ import anyio.lowlevel
 from anyws.enums import DataType, Opcode, State
 from anyws.stream.feeding import feed
 from anyws.stream.fragment import FragmentContext
-from anyws.stream.lock import SendLock
+from anyws.stream.write_buffer import NOT_TAKEN, TAKEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from anyws.core.connection import Connection
+    from anyws.core.turns import Turns
     from anyws.errors import CloseCause
     from anyws.net.transport import Transport
     from anyws.stream.feeding import Source
+    from anyws.stream.lock import SendLock
+    from anyws.stream.write_buffer import WriteBuffer
 
-__all__ = ["CHECKPOINT_INTERVAL", "WebSocketWriter", "encode_data"]
-
-#: Operations that found work ready between two checkpoints.
-CHECKPOINT_INTERVAL = 128
-#: Bytes that count as one operation more, so that a task that sends large messages lets others run too.
-_CHECKPOINT_BYTES = 16384
-#: Bytes of pending frames that are worth a system call of their own.
-_GATHER_BELOW = 32768
-#: Above this many bytes pending frames are not joined, but given to the transport one by one.
-_JOIN_BELOW = 65536
+__all__ = ["WebSocketWriter", "encode_data"]
 
 _logger = logging.getLogger("anyws.stream")
 
@@ -63,49 +54,23 @@ def encode_data(data: str | bytes | bytearray | memoryview) -> tuple[DataType, b
 class WebSocketWriter:
     """The sending side of a connection; reached as ``websocket.writer``, never made by users."""
 
-    __slots__ = (
-        "_checkpoint_interval",
-        "_connection",
-        "_fail",
-        "_flush_due",
-        "_gather_below",
-        "_lock",
-        "_messages",
-        "_pending",
-        "_pending_size",
-        "_ready",
-        "_sent_lately",
-        "_transport",
-        "finished",
-        "messages_sent",
-        "written",
-    )
+    __slots__ = ("_buffer", "_connection", "_fail", "_lock", "_transport", "_turns")
 
     def __init__(
         self,
         connection: Connection,
         transport: Transport,
+        buffer: WriteBuffer,
+        lock: SendLock,
+        turns: Turns,
         fail: Callable[[int, str, CloseCause, str], None],
-        checkpoint_interval: int = CHECKPOINT_INTERVAL,
     ) -> None:
         self._connection = connection
         self._transport = transport
+        self._buffer = buffer
+        self._lock = lock
+        self._turns = turns
         self._fail = fail
-        self._messages = connection.inbound.messages
-        self._checkpoint_interval = checkpoint_interval
-        self._ready = checkpoint_interval
-        self._lock = SendLock()
-        self._pending: list[bytes] = []
-        self._pending_size = 0
-        self._flush_due = False
-        self._sent_lately = False
-        self._gather_below = min(_GATHER_BELOW, connection.limits.send_buffer)
-        #: Bytes given to the transport so far.
-        self.written = 0
-        #: Messages put into the write buffer so far.
-        self.messages_sent = 0
-        #: Whether nothing can be sent any more, close frame and all.
-        self.finished = False
 
     @property
     def closed(self) -> bool:
@@ -138,25 +103,9 @@ class WebSocketWriter:
         If cancelled: the message was either not admitted, and nothing of it is sent, or it is
         delivered whole. The connection stays usable.
         """
-        if type(data) is bytes:
-            opcode, payload = DataType.BINARY, data
-        else:
-            opcode, payload = encode_data(data)
-        if (
-            self._ready > 0
-            and not self._lock.locked
-            and not self._transport.clogged
-            and self._connection.state is State.OPEN
-        ):
-            self._ready -= 1
-        else:
-            await self._admit(force=force)
-            self._lock.release()
-        self._put(self._connection.outbound.message(opcode, payload, compress))
-        if len(payload) >= _CHECKPOINT_BYTES:
-            self._ready -= len(payload) // _CHECKPOINT_BYTES
-        if self._transport.clogged:
-            await self._drain()
+        taken = self._buffer.try_send(data, compress)
+        if taken != TAKEN:
+            await self.finish_send(taken, data, force=force, compress=compress)
 
     async def feed(
         self,
@@ -256,70 +205,51 @@ class WebSocketWriter:
         payload = encode_data(data)[1]
         if length != len(payload):
             raise ValueError(f"length is {length}, but the data has {len(payload)} bytes")
-        if self.finished:
+        if self._buffer.finished:
             raise self._connection.closed_error()
-        self._append(self._connection.outbound.encode(first, payload))
+        self._buffer.append(self._connection.outbound.encode(first, payload))
 
     async def flush(self) -> None:
         """Send what ``write_frame`` put into the write buffer.
 
         If cancelled: what is in the buffer is sent all the same.
         """
-        self.flush_nowait()
+        self._buffer.flush()
         await anyio.lowlevel.checkpoint()
         if self._transport.clogged:
             await self._drain()
 
     # What the other parts of the connection call
 
-    def spend(self) -> bool:
-        """Count one operation that found work ready; False when a checkpoint is due."""
-        if self._ready > 0:
-            self._ready -= 1
-            return True
-        self._ready = self._checkpoint_interval
-        return False
+    async def finish_send(
+        self,
+        taken: int,
+        data: str | bytes | bytearray | memoryview,
+        *,
+        force: bool = False,
+        compress: bool | None = None,
+    ) -> None:
+        """Do what ``WriteBuffer.try_send``, which answered ``taken``, has left to do."""
+        if taken == NOT_TAKEN:
+            opcode, payload = encode_data(data)
+            await self._admit(force=force)
+            self._lock.release()
+            self._buffer.put_message(opcode, payload, compress)
+        if self._transport.clogged:
+            await self._drain()
 
     async def checkpoint_if_due(self) -> None:
         """Count one operation that found work ready, and let others run after enough of them."""
-        if not self.spend():
-            self.flush_nowait()
+        if not self._turns.spend():
+            self._buffer.flush()
+            self._turns.renew()
             await anyio.lowlevel.checkpoint()
-
-    def before_waiting(self) -> None:
-        """Send what has gathered, since the task that sends is about to wait."""
-        self._sent_lately = False
-        if self._pending:
-            self.flush_nowait()
-
-    def write_control(self, frames: list[bytes]) -> None:
-        """Send control frames at once, ahead of every waiting sender."""
-        self._append(frames)
-        self.flush_nowait()
-
-    def flush_nowait(self) -> None:
-        """Give the transport all that is pending."""
-        pending = self._pending
-        if not pending:
-            return
-        size = self._pending_size
-        self.written += size
-        if self.finished:
-            pass
-        elif len(pending) == 1:
-            self._transport.write(pending[0])
-        elif size < _JOIN_BELOW:
-            self._transport.write(b"".join(pending))
-        else:
-            self._transport.writelines(pending)
-        self._pending = []
-        self._pending_size = 0
 
     async def begin_message(self, *, force: bool) -> None:
         """Wait for the right to send a message in several frames."""
         await self._admit(force=force)
         self._lock.owner = anyio.get_current_task().id
-        self.messages_sent += 1
+        self._buffer.messages_sent += 1
 
     async def send_fragment(
         self, opcode: int, payload: bytes, *, final: bool, force: bool, compress: bool | None
@@ -327,15 +257,14 @@ class WebSocketWriter:
         """Send one fragment at once; only between ``begin_message`` and ``end_message``."""
         await self._make_room(force=force)
         outbound = self._connection.outbound
-        self._append(outbound.fragment(opcode, payload, final=final, compress=compress))
-        self.flush_nowait()
+        frames = outbound.fragment(opcode, payload, final=final, compress=compress)
+        self._buffer.write_control(frames)
 
     def finish_message(self, opcode: int, *, force: bool, compress: bool | None) -> None:
         """Send the empty last fragment, without waiting; raises when sending is over."""
         self._check(force=force)
         outbound = self._connection.outbound
-        self._append(outbound.fragment(opcode, b"", final=True, compress=compress))
-        self.flush_nowait()
+        self._buffer.write_control(outbound.fragment(opcode, b"", final=True, compress=compress))
 
     def end_message(self) -> None:
         """Let the next sender send."""
@@ -347,39 +276,11 @@ class WebSocketWriter:
         if self._connection.state is State.OPEN:
             self._fail(1011, "a message could not be finished", cause, reason)
 
-    def _put(self, frames: list[bytes]) -> None:
-        """Append a message's frames, and flush unless more is likely to follow at once."""
-        self.messages_sent += 1
-        lone = not (self._pending or self._messages or self._sent_lately)
-        if lone and len(frames) == 1 and not self.finished:
-            self._sent_lately = True
-            self.written += len(frames[0])
-            self._transport.write(frames[0])
-            return
-        self._append(frames)
-        if lone or self._pending_size >= self._gather_below:
-            self._sent_lately = True
-            self.flush_nowait()
-        elif not self._flush_due:
-            self._flush_due = True
-            self._transport.call_soon(self._flush_gathered)
-
-    def _append(self, frames: list[bytes]) -> None:
-        pending = self._pending
-        for frame in frames:
-            pending.append(frame)
-            self._pending_size += len(frame)
-
-    def _flush_gathered(self) -> None:
-        self._flush_due = False
-        self._sent_lately = False
-        self.flush_nowait()
-
     async def _send_control(self, opcode: Opcode, payload: bytes) -> None:
         if len(payload) > 125:
             raise ValueError(f"a control frame has at most 125 bytes, not {len(payload)}")
         await self._make_room(force=False)
-        self.write_control([self._connection.outbound.control(opcode, payload)])
+        self._buffer.write_control([self._connection.outbound.control(opcode, payload)])
 
     async def _admit(self, *, force: bool) -> None:
         """Wait until a message may be sent; returns with the lock held."""
@@ -404,10 +305,10 @@ class WebSocketWriter:
         connection = self._connection
         if connection.state is State.OPEN:
             return
-        if not force or self.finished or connection.state is State.CLOSED:
+        if not force or self._buffer.finished or connection.state is State.CLOSED:
             raise connection.closed_error()
 
     async def _drain(self) -> None:
         await self._transport.drain()
-        if self.finished:
+        if self._buffer.finished:
             raise self._connection.closed_error()

@@ -1,0 +1,40 @@
+cimport anyws._wire.scan as wire
+from anyws.core.turns cimport Turns
+
+cdef class Inbound:
+    cdef public list messages
+    cdef public object message
+    cdef public object close
+    cdef public object failure
+    cdef public bint ended
+    cdef public list pings
+    cdef public list pongs
+    cdef public bint hungry
+    cdef public bint stopped
+    cdef public Py_ssize_t messages_taken
+    cdef Py_ssize_t _taken
+    cdef bint _masked
+    cdef object _limits
+    cdef object _inflater
+    cdef Py_ssize_t _scan_limit
+    cdef Py_ssize_t _receive_buffer
+    cdef bytearray _rest
+    cdef Py_ssize_t _queued
+    cdef Py_ssize_t _remaining
+    cdef Py_ssize_t _offset
+    cdef bint _final
+    cdef bytes _key
+
+    cpdef take(self, Turns turns)
+    cpdef drop(self, Py_ssize_t kept)
+    cdef bint _is_full(self)
+    cpdef receive_data(self, bytearray buffer, Py_ssize_t end)
+    cpdef resume(self)
+    cdef _process(self, bytearray buffer, Py_ssize_t position, Py_ssize_t end)
+    cdef Py_ssize_t _parse(self, bytearray buffer, Py_ssize_t position, Py_ssize_t end) except -1
+    cdef _deliver(self, message)
+    cdef Py_ssize_t _take_header(self, bytearray buffer, Py_ssize_t position, Py_ssize_t end) except -1
+    cdef _judge_first_byte(self, first, opcode)
+    cdef _begin_frame(self, message, length, final)
+    cdef Py_ssize_t _take_payload(self, message, bytearray buffer, Py_ssize_t position, Py_ssize_t end) except -1
+    cdef _take_control(self, opcode, bytearray buffer, Py_ssize_t start, Py_ssize_t length)

@@ -1,0 +1,24 @@
+cimport anyws._wire.header as header
+
+cdef class _KeyPool:
+    cdef bytes _pool
+    cdef Py_ssize_t _position
+
+    cpdef forget(self)
+    cpdef bytes take(self)
+
+cdef int _FIN
+cdef int _RSV1
+cdef Py_ssize_t _JOIN_BELOW
+
+cdef class Outbound:
+    cdef bint _masked
+    cdef object _deflater
+    cdef object _threshold
+    cdef bint _deflating
+    cdef _KeyPool _keys
+
+    cpdef bint wants_deflate(self, Py_ssize_t size, compress)
+    cpdef list message(self, int opcode, bytes payload, compress)
+    cpdef list encode(self, int first, bytes payload)
+    cpdef bytes control(self, int opcode, bytes payload)

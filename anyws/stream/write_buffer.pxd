@@ -1,0 +1,39 @@
+cimport cython
+
+from anyws.core.connection cimport Connection
+from anyws.core.inbound cimport Inbound
+from anyws.core.outbound cimport Outbound
+from anyws.core.turns cimport Turns
+
+cdef int _TEXT
+cdef int _BINARY
+cdef Py_ssize_t _TURN_BYTES
+cdef object _OPEN
+
+cdef class WriteBuffer:
+    cdef Connection _connection
+    cdef Inbound _inbound
+    cdef Outbound _outbound
+    cdef object _transport
+    cdef object _lock
+    cdef Turns _turns
+    cdef list _pending
+    cdef Py_ssize_t _pending_size
+    cdef Py_ssize_t _gather_below
+    cdef bint _flush_due
+    cdef bint _sent_lately
+    cdef public bint finished
+    # Bytes sent in the life of a connection may be more than a 32-bit Py_ssize_t holds.
+    cdef public long long written
+    cdef public long long messages_sent
+
+    @cython.locals(opcode=int, payload=bytes)
+    cpdef try_send(self, data, compress)
+    @cython.locals(lone=bint)
+    cpdef put_message(self, int opcode, bytes payload, compress)
+    @cython.locals(pending=list, frame=bytes)
+    cpdef append(self, list frames)
+    cpdef write_control(self, list frames)
+    cpdef before_waiting(self)
+    @cython.locals(pending=list)
+    cpdef flush(self)
