@@ -102,6 +102,22 @@ async def test_readable_and_yet_nothing_to_read(pair, sink_class):
     assert (bytes(sink.data), errors) == (b"abc", [])
 
 
+async def test_closed_as_bytes_come(pair, sink_class):
+    """The task that reads was woken already; that its socket is gone is no second loss."""
+    transport, fake, peer = pair
+    sink = sink_class()
+    transport.attach(sink)
+
+    def recv_into(buffer):
+        transport.abort()
+        return fake.sock.recv_into(buffer)
+
+    fake.recv_into = recv_into
+    await peer.send(b"abc")
+    await transport.receive_more()
+    assert (sink.lost, bytes(sink.data), sink.eof) == ([None], b"", 0)
+
+
 async def test_the_helper_starts_again_after_its_end(pair):
     transport, fake, peer = pair
     for _ in range(3):
