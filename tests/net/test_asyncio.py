@@ -11,7 +11,7 @@ import anyio
 import pytest
 from anyio.abc import SocketAttribute
 
-from anyws.net._asyncio import AsyncioNetwork, AsyncioTransport
+from anyws.net._asyncio import AsyncioNetwork, AsyncioTransport, _Tasks
 from anyws.net.transport import HIGH_WATER, current_network
 
 pytestmark = pytest.mark.anyio
@@ -80,6 +80,20 @@ async def test_a_paused_transport_receives_nothing(socket_peer, sink_class):
         await transport.aclose()
         transport.pause_reading()
         transport.resume_reading()
+
+
+async def test_a_paused_transport_that_is_lost_stays_paused(socket_peer, sink_class):
+    sink = sink_class()
+    async with anyio.create_task_group() as tg:
+        transport, peer = await connect(tg, socket_peer)
+        transport.attach(sink)
+        await peer.send(b"data")
+        transport.pause_reading()
+        transport.abort()
+        await sink.gone.wait()
+        transport.resume_reading()
+        peer.close()
+    assert (sink.lost, sink.data) == ([None], b"")
 
 
 async def test_before_attach_no_more_is_kept_than_the_high_water_mark(socket_peer):
@@ -165,6 +179,32 @@ async def test_cancelling_the_server_cancels_each_clients_task():
             tg.cancel_scope.cancel()
             listening.close()
     assert len(ended) == 1
+
+
+async def test_a_client_that_comes_while_the_server_ends_is_cancelled_too():
+    tasks = _Tasks()
+    ended = []
+
+    async def late():
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.append("late")
+
+    async def first():
+        try:
+            await anyio.sleep_forever()
+        finally:
+            tasks.start(late())
+            ended.append("first")
+
+    async with anyio.create_task_group() as tg:
+        tasks.start(first())
+        tg.start_soon(tasks.supervise)
+        await anyio.wait_all_tasks_blocked()
+        tg.cancel_scope.cancel()
+    assert ended == ["first", "late"]
+    assert not tasks._tasks
 
 
 async def test_a_failing_clients_task_ends_the_server():
