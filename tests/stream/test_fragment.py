@@ -179,6 +179,18 @@ async def test_cancelled_while_the_first_piece_waits(raw_client):
             assert await frame(peer) == (0x81, b"next")
 
 
+async def test_cancelled_between_the_lock_and_the_first_piece(raw_client):
+    """The first piece waits for a checkpoint of its own, and the lock is given back."""
+    async with raw_client(checkpoint_interval=1) as (websocket, peer):
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            async with websocket.writer.fragment() as stream:
+                await stream.send("never")
+        assert scope.cancelled_caught
+        await websocket.send("next")
+        assert await frame(peer) == (0x81, b"next")
+
+
 async def test_cancelled_while_a_later_piece_waits(raw_client):
     async with raw_client(capacity=100) as (websocket, peer):
         with anyio.move_on_after(0.05) as scope:
