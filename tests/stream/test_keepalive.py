@@ -204,6 +204,16 @@ def test_clock_stands_still(ticked):
     assert tick(31)
 
 
+def test_clock_that_did_not_start_stands_still(ticked):
+    keepalive, tick, _, writer, _ = ticked
+    keepalive.stand_still(100)
+    assert not tick(0)
+    assert not tick(9.9)
+    assert writer.written == 0
+    assert not tick(10)
+    assert writer.written == 6
+
+
 async def test_a_pong_answers_all_pings_before_it():
     pings = Pings()
     added = [pings.add() for _ in range(4)]
