@@ -92,6 +92,18 @@ async def test_the_exception_is_not_hidden_by_a_lost_connection():
     assert caught.value is error
 
 
+async def test_the_exception_is_not_hidden_by_a_cancellation():
+    """Closing is cut short, and the stream is closed all the same."""
+    async with answering() as (stream, seen):
+        with anyio.CancelScope() as scope, pytest.raises(LookupError):
+            async with client_over(stream, "ws://memory/"):
+                scope.cancel()
+                raise LookupError
+        assert not scope.cancelled_caught
+        assert stream.closed
+    assert seen[-1] == "lost"
+
+
 async def test_cancelled():
     async with answering() as (stream, seen):
         with anyio.CancelScope() as scope:
