@@ -3,7 +3,7 @@
 import anyio
 import pytest
 
-from anyws.errors import ConnectionClosedError
+from anyws.errors import ConnectionClosedError, ConnectionClosedOK
 from anyws.limits import Limits
 from anyws.server import accept
 from anyws.stream.keepalive import TICK
@@ -69,6 +69,25 @@ async def test_who_receives_takes_over_from_the_helper(raw_client):
             await websocket.receive()
         await peer.send_frame(0x81, b"more")
         assert await websocket.receive() == "more"
+
+
+async def test_two_tasks_wait_while_the_helper_reads(raw_client):
+    """One receives and one closes; what the helper reads wakes both."""
+    async with raw_client(**QUICK) as (websocket, peer), anyio.create_task_group() as tg:
+
+        async def receive():
+            with pytest.raises(ConnectionClosedOK):
+                await websocket.receive()
+
+        await peer.send_frame(0x89, b"ping")
+        assert (await peer.receive_frame()).first == 0x8A
+        tg.start_soon(receive)
+        tg.start_soon(websocket.close)
+        assert await peer.receive_close() == (1000, "")
+        await anyio.wait_all_tasks_blocked()
+        await peer.send_close()
+        await peer.receive_eof()
+        await peer.stream.aclose()
 
 
 @pytest.mark.parametrize("size", [1, 100, 3000])
