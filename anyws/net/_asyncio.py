@@ -1,4 +1,4 @@
-"""Sockets on asyncio and uvloop: the loop reads, writes and does TLS, and calls us back.
+"""Sockets of uvloop and of Windows, and TLS on every asyncio: the loop reads, writes and calls us back.
 
 anyio's own socket stream pauses and resumes reading around every receive and lets the loop allocate
 256 KiB for each; a ``BufferedProtocol`` does neither.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from os import fspath
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio.lowlevel
@@ -15,6 +16,8 @@ from anyio.abc import SocketAttribute
 from anyio.streams.tls import TLSAttribute
 
 from anyws.net._happy_eyeballs import connect_socket
+from anyws.net._selector import SelectorListening, SelectorTransport
+from anyws.net._socket import prepare_socket
 from anyws.net.tls import context_or_default
 from anyws.net.transport import Transport
 
@@ -25,11 +28,15 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
+    from anyws.net.transport import Listening
+
 __all__ = ["AsyncioNetwork", "AsyncioTransport"]
 
 #: Seconds that the loop may wait for the peer's half of the end of TLS; the WebSocket has
 #: said goodbye already by then.
 _TLS_SHUTDOWN_TIMEOUT = 2.0
+#: Below this many bytes several pieces are joined, above it they are given to the loop as they are.
+_JOIN_BELOW = 65536
 #: Connections accepted in one go.
 _BACKLOG = 1024
 
@@ -68,6 +75,8 @@ class AsyncioTransport(Transport, asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._receiver.buffer_updated(nbytes)
+        if self._receiver.full:
+            self.pause_reading()
         self._wake_reader()
 
     def eof_received(self) -> bool:
@@ -136,7 +145,9 @@ class AsyncioTransport(Transport, asyncio.BufferedProtocol):
             self._transport.write(data)
 
     def writelines(self, chunks: Sequence[bytes]) -> None:
-        if not (self._lost or self._transport.is_closing()):
+        if sum(map(len, chunks)) < _JOIN_BELOW:
+            self.write(b"".join(chunks))
+        elif not (self._lost or self._transport.is_closing()):
             self._transport.writelines(chunks)
 
     @property
@@ -272,6 +283,11 @@ class _Tasks:
             raise self._failure
 
 
+def _selects(loop: asyncio.AbstractEventLoop) -> bool:
+    """Tell whether ``loop`` says when a socket is ready; uvloop and proactors read and write instead."""
+    return isinstance(loop, asyncio.SelectorEventLoop)
+
+
 class AsyncioNetwork:
     """Connects and accepts with the running loop."""
 
@@ -286,16 +302,9 @@ class AsyncioNetwork:
         ssl_context: ssl.SSLContext | bool | None = None,
         server_hostname: str | None = None,
     ) -> Transport:
-        options: dict[str, Any] = {}
-        if ssl_context is not None:
-            options["ssl"] = context_or_default(ssl_context)
-            options["server_hostname"] = host if server_hostname is None else server_hostname
-            options["ssl_shutdown_timeout"] = _TLS_SHUTDOWN_TIMEOUT
-        loop = asyncio.get_running_loop()
-        # From here on the loop closes it, whatever happens.
-        options["sock"] = await connect_socket(host, port)
-        _, transport = await loop.create_connection(AsyncioTransport, **options)
-        return transport
+        sock = await connect_socket(host, port)
+        name = host if server_hostname is None else server_hostname
+        return await self._connected(sock, ssl_context, name)
 
     async def connect_unix(
         self,
@@ -304,13 +313,33 @@ class AsyncioNetwork:
         ssl_context: ssl.SSLContext | bool | None = None,
         server_hostname: str | None = None,
     ) -> Transport:
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(sock, fspath(path))
+        except BaseException:
+            sock.close()
+            raise
+        return await self._connected(sock, ssl_context, server_hostname)
+
+    async def _connected(
+        self,
+        sock: socket.socket,
+        ssl_context: ssl.SSLContext | bool | None,
+        server_hostname: str | None,
+    ) -> Transport:
+        loop = asyncio.get_running_loop()
+        if ssl_context is None and _selects(loop):
+            return SelectorTransport(prepare_socket(sock))
         options: dict[str, Any] = {}
         if ssl_context is not None:
             options["ssl"] = context_or_default(ssl_context)
             options["server_hostname"] = server_hostname
             options["ssl_shutdown_timeout"] = _TLS_SHUTDOWN_TIMEOUT
-        loop = asyncio.get_running_loop()
-        _, transport = await loop.create_unix_connection(AsyncioTransport, path, **options)  # type: ignore[arg-type]
+        # The loop closes the socket, whatever happens.
+        unix = sock.family == getattr(socket, "AF_UNIX", None)
+        create = loop.create_unix_connection if unix else loop.create_connection
+        _, transport = await create(AsyncioTransport, sock=sock, **options)
         return transport
 
     async def listen(
@@ -320,15 +349,17 @@ class AsyncioNetwork:
         *,
         ssl_context: ssl.SSLContext | None = None,
         handshake_timeout: float,
-    ) -> _Listening:
+    ) -> Listening:
         tasks = _Tasks()
         self._task_group.start_soon(tasks.supervise)
+        loop = asyncio.get_running_loop()
+        if ssl_context is None and _selects(loop):
+            return SelectorListening(sockets, lambda transport: tasks.start(accepted(transport)))
         options: dict[str, Any] = {}
         if ssl_context is not None:
             options["ssl"] = ssl_context
             options["ssl_handshake_timeout"] = handshake_timeout
             options["ssl_shutdown_timeout"] = _TLS_SHUTDOWN_TIMEOUT
-        loop = asyncio.get_running_loop()
 
         def protocol() -> AsyncioTransport:
             return AsyncioTransport(lambda transport: tasks.start(accepted(transport)))

@@ -14,18 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import trio
-from anyio.abc import SocketAttribute
 
+from anyws.net._socket import SocketTransport, prepare_socket
 from anyws.net.stream import StreamTransport
 from anyws.net.tls import context_or_default, wrap_tls
-from anyws.net.transport import Transport
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from os import PathLike
 
     from anyio.abc import TaskGroup
+
+    from anyws.net.transport import Transport
 
 __all__ = ["TrioNetwork", "TrioTransport"]
 
@@ -70,7 +71,7 @@ class _NextRound:
         return trio.lowlevel.Abort.SUCCEEDED
 
 
-class TrioTransport(Transport):
+class TrioTransport(SocketTransport):
     """A plain socket of trio.
 
     Args:
@@ -80,17 +81,10 @@ class TrioTransport(Transport):
     """
 
     def __init__(self, sock: socket.socket, task_group: TaskGroup, next_round: _NextRound) -> None:
-        super().__init__()
-        self._socket = sock
+        super().__init__(sock)
         self._task_group = task_group
-        self._backlog: list[memoryview] = []
-        self._backlog_size = 0
         self._writing = False
         self._reading = False
-        self._eof_due = False
-        self._eof_sent = False
-        self._closed = False
-        self._drained: trio.Event | None = None
         self._next_round = next_round
 
     async def receive_more(self) -> None:
@@ -120,143 +114,27 @@ class TrioTransport(Transport):
         else:
             self._receiver.eof_received()
 
-    def write(self, data: bytes) -> None:
-        if self._closed:
-            return
-        if not self._backlog:
-            try:
-                sent = self._socket.send(data)
-            except BlockingIOError:
-                sent = 0
-            except OSError as error:
-                self._lose(error)
-                return
-            if sent == len(data):
-                return
-        else:
-            sent = 0
-        rest = memoryview(data)[sent:]
-        self._backlog.append(rest)
-        self._backlog_size += len(rest)
-        self.clogged = self.clogged or self._backlog_size > self._high_water
+    def _write_when_possible(self) -> None:
         if not self._writing:
             self._writing = True
-            self._task_group.start_soon(self._write_backlog)
+            self._task_group.start_soon(self._write_while_needed)
 
-    @property
-    def unsent(self) -> int:
-        return self._backlog_size
-
-    async def _write_backlog(self) -> None:
+    async def _write_while_needed(self) -> None:
         with trio.CancelScope(shield=True):
             try:
                 while self._backlog and not self._closed:
                     await trio.lowlevel.wait_writable(self._socket)
-                    self._write_once()
+                    self._write_backlog()
             except trio.ClosedResourceError:
                 pass
-            except OSError as error:
-                self._lose(error)
             finally:
                 self._writing = False
-        if self._eof_due and not self._closed:
-            self._shutdown()
-        self._wake()
 
-    def _write_once(self) -> None:
-        data = self._backlog[0]
-        try:
-            sent = self._socket.send(data)
-        except BlockingIOError:
-            return
-        if sent == len(data):
-            self._backlog.pop(0)
-        else:
-            self._backlog[0] = data[sent:]
-        self._backlog_size -= sent
-        if self.clogged and self._backlog_size <= self._high_water // 4:
-            self.clogged = False
-            self._wake()
-
-    def write_eof(self) -> None:
-        if self._closed or self._eof_sent:
-            return
-        if self._backlog:
-            self._eof_due = True
-        else:
-            self._shutdown()
-
-    def _shutdown(self) -> None:
-        self._eof_sent = True
-        try:
-            self._socket.shutdown(socket.SHUT_WR)
-        except OSError as error:
-            self._lose(error)
+    def _stop_waiting(self) -> None:
+        trio.lowlevel.notify_closing(self._socket)
 
     def call_soon(self, callback: Callable[[], object]) -> None:
         self._next_round.call_soon(callback)
-
-    async def drain(self) -> None:
-        while self.clogged:
-            await self._wait()
-
-    async def aclose(self) -> None:
-        """Send what was written, then close; if cancelled, drop the connection at once."""
-        try:
-            while self._backlog and not self._closed:
-                await self._wait()
-        finally:
-            self._close()
-        await trio.lowlevel.checkpoint()
-
-    def abort(self) -> None:
-        self._close()
-
-    async def _wait(self) -> None:
-        if self._drained is None:
-            self._drained = trio.Event()
-        await self._drained.wait()
-
-    def _wake(self) -> None:
-        if self._drained is not None:
-            event, self._drained = self._drained, None
-            event.set()
-
-    def _lose(self, error: Exception) -> None:
-        if not self._closed:
-            self._close(error)
-
-    def _close(self, error: Exception | None = None) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        self.clogged = False
-        self._backlog.clear()
-        self._backlog_size = 0
-        trio.lowlevel.notify_closing(self._socket)
-        self._socket.close()
-        self._wake()
-        self._receiver.connection_lost(error)
-
-    @property
-    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
-        return {
-            SocketAttribute.raw_socket: lambda: self._socket,
-            SocketAttribute.family: lambda: self._socket.family,
-            SocketAttribute.local_address: lambda: _address(self._socket.getsockname()),
-            SocketAttribute.remote_address: lambda: _address(self._socket.getpeername()),
-        }
-
-
-def _address(address: Any) -> Any:
-    return address[:2] if isinstance(address, tuple) else address
-
-
-def _prepare(sock: socket.socket) -> socket.socket:
-    sock.setblocking(False)
-    if sock.family in (socket.AF_INET, socket.AF_INET6):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return sock
 
 
 class _Listening:
@@ -312,7 +190,7 @@ class TrioNetwork:
         ssl_context: ssl.SSLContext | bool | None,
         server_hostname: str | None,
     ) -> Transport:
-        sock = _prepare(socket.socket(fileno=stream.socket.detach()))
+        sock = prepare_socket(socket.socket(fileno=stream.socket.detach()))
         transport = TrioTransport(sock, self._task_group, self._next_round)
         if ssl_context is None:
             return transport
@@ -386,7 +264,9 @@ class TrioNetwork:
                 await trio.lowlevel.wait_readable(listener)
                 while True:
                     sock, _ = listener.accept()
-                    connected(TrioTransport(_prepare(sock), self._task_group, self._next_round))
+                    connected(
+                        TrioTransport(prepare_socket(sock), self._task_group, self._next_round)
+                    )
             except (BlockingIOError, ConnectionAbortedError):
                 continue
             except trio.ClosedResourceError:

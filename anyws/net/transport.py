@@ -63,7 +63,14 @@ scratch = _Scratch()
 
 
 class Receiver(Protocol):
-    """Takes what a transport receives. None of its methods may block or raise."""
+    """Takes what a transport receives. None of its methods may block or raise.
+
+    A transport that reads by itself pauses while ``full``.
+    """
+
+    @property
+    def full(self) -> bool:
+        """Whether enough was received for now."""
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where the next bytes go; ``buffer_updated`` follows before anything else runs."""
@@ -81,8 +88,7 @@ class Receiver(Protocol):
 class _Collector:
     """The receiver until the opening handshake is over: keeps bytes for ``receive``."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+    def __init__(self) -> None:
         self.data = bytearray()
         self.eof = False
         self.lost = False
@@ -93,8 +99,10 @@ class _Collector:
 
     def buffer_updated(self, count: int) -> None:
         self.data += scratch.view[:count]
-        if len(self.data) >= HIGH_WATER:
-            self._transport.pause_reading()
+
+    @property
+    def full(self) -> bool:
+        return len(self.data) >= HIGH_WATER
 
     def eof_received(self) -> None:
         self.eof = True
@@ -115,7 +123,7 @@ class Transport(ByteStream):
     reads_by_itself = False
 
     def __init__(self) -> None:
-        self._receiver: Receiver = _Collector(self)
+        self._receiver: Receiver = _Collector()
         self._high_water = HIGH_WATER
         self.clogged = False
 

@@ -3,8 +3,8 @@
 Theory of operation
 -------------------
 The transport calls ``get_buffer`` and ``buffer_updated`` with nothing in between, so one scratch buffer
-serves every connection of a thread. ``buffer_updated`` parses at once, answers pings, and pauses
-the transport when the core is ``full``.
+serves every connection of a thread. ``buffer_updated`` parses at once and answers pings. A transport that
+reads by itself pauses while the core is ``full``.
 
 One task at a time waits in ``more``. On a transport that does not read by itself this task is the one
 that reads. A connection whose application is elsewhere must still see pings and the close
@@ -104,8 +104,11 @@ class Receiver:
         self.bytes_received += count
         if inbound.pings or inbound.pongs:
             self.answer_control_frames()
-        if inbound.full:
-            self._transport.pause_reading()
+
+    @property
+    def full(self) -> bool:
+        """Whether the core can hold no more."""
+        return self._connection.inbound.full
 
     def eof_received(self) -> None:
         """Note that the peer sends no more."""

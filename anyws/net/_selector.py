@@ -1,0 +1,158 @@
+"""Plain sockets on asyncio's selector loop, read and written without a transport of the loop.
+
+asyncio's own transport joins and copies what the kernel does not take at once, and passes every byte
+through several layers of Python. Here the loop only says when a socket is ready. uvloop, the proactor of
+Windows and TLS have ``anyws.net._asyncio``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.lowlevel
+
+from anyws.net._socket import SocketTransport, prepare_socket
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Sequence
+
+    from anyws.net.transport import Transport
+
+__all__ = ["SelectorListening", "SelectorTransport"]
+
+_logger = logging.getLogger("anyws.server")
+#: Connections accepted in one go.
+_BACKLOG = 1024
+#: Seconds to wait when the process has run out of file descriptors.
+_ACCEPT_BACKOFF = 0.1
+_ACCEPT_BACKOFF_ERRORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS))
+
+
+class SelectorTransport(SocketTransport):
+    """A plain socket of asyncio's selector loop.
+
+    Args:
+        sock: a connected, non-blocking socket; it is owned from now on.
+    """
+
+    reads_by_itself = True
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        self._loop = asyncio.get_running_loop()
+        self._reading_waiter: asyncio.Future[None] | None = None
+        self._ended = False
+        self._reading = True
+        self._loop.add_reader(sock, self._readable)
+
+    def _readable(self) -> None:
+        receiver = self._receiver
+        if receiver.full:
+            self.pause_reading()
+            return
+        try:
+            count = self._socket.recv_into(receiver.get_buffer(-1))
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lose(error)
+            return
+        if count:
+            receiver.buffer_updated(count)
+        else:
+            self.pause_reading()
+            self._ended = True
+            receiver.eof_received()
+        waiter = self._reading_waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    async def receive_more(self) -> None:
+        if self._reading_waiter is not None:
+            raise anyio.BusyResourceError("receiving from")
+        if self._closed:
+            await anyio.lowlevel.checkpoint()
+            return
+        self._reading_waiter = waiter = self._loop.create_future()
+        try:
+            await waiter
+        finally:
+            self._reading_waiter = None
+
+    def pause_reading(self) -> None:
+        if self._reading:
+            self._reading = False
+            self._loop.remove_reader(self._socket)
+
+    def resume_reading(self) -> None:
+        if not (self._reading or self._ended or self._closed):
+            self._reading = True
+            self._loop.add_reader(self._socket, self._readable)
+
+    def _write_when_possible(self) -> None:
+        self._loop.add_writer(self._socket, self._writable)
+
+    def _writable(self) -> None:
+        self._write_backlog()
+        if not (self._backlog or self._closed):
+            self._loop.remove_writer(self._socket)
+
+    def _stop_waiting(self) -> None:
+        self.pause_reading()
+        self._loop.remove_writer(self._socket)
+        waiter = self._reading_waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def call_soon(self, callback: Callable[[], object]) -> None:
+        self._loop.call_soon(callback)
+
+
+class SelectorListening:
+    """Accepts connections on sockets.
+
+    Args:
+        sockets: bound; they are owned from now on.
+        connected: what to call with each connection.
+    """
+
+    def __init__(
+        self, sockets: Sequence[socket.socket], connected: Callable[[Transport], object]
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._connected = connected
+        self._sockets = list(sockets)
+        for sock in sockets:
+            sock.setblocking(False)
+            sock.listen(_BACKLOG)
+            self._loop.add_reader(sock, self._accept, sock)
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            for _ in range(_BACKLOG):
+                sock, _ = listener.accept()
+                self._connected(SelectorTransport(prepare_socket(sock)))
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            if error.errno not in _ACCEPT_BACKOFF_ERRORS:
+                raise
+            _logger.warning("cannot accept a connection: %s", error)
+            self._loop.remove_reader(listener)
+            self._loop.call_later(_ACCEPT_BACKOFF, self._accept_again, listener)
+
+    def _accept_again(self, listener: socket.socket) -> None:
+        if listener in self._sockets:
+            self._loop.add_reader(listener, self._accept, listener)
+
+    def close(self) -> None:
+        """Accept no more."""
+        for sock in self._sockets:
+            self._loop.remove_reader(sock)
+            sock.close()
+        self._sockets.clear()

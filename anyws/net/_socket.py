@@ -1,0 +1,215 @@
+"""A non-blocking socket: what asyncio and trio have in common.
+
+Theory of operation
+-------------------
+``write`` gives the kernel what it takes at once; the rest is the backlog, which the event loop writes
+when the socket takes more, out of reach of every task's cancellation. The pieces of the backlog
+are views of what was given to ``write``, and several leave with one system call.
+
+A subclass says how to wait until the socket can be written (``_write_when_possible``), and what to do
+before it is closed (``_stop_waiting``).
+"""
+
+from __future__ import annotations
+
+import socket
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from anyio.abc import SocketAttribute
+
+from anyws.net.transport import Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+__all__ = ["SocketTransport", "prepare_socket"]
+
+#: Below this many bytes several pieces are joined, above it they are given to the kernel as they are.
+_JOIN_BELOW = 16384
+#: Pieces in one system call; every kernel takes that many.
+_PIECES = 64
+_CAN_GATHER = hasattr(socket.socket, "sendmsg")
+
+
+def prepare_socket(sock: socket.socket) -> socket.socket:
+    """Make ``sock`` fit for a ``SocketTransport``."""
+    sock.setblocking(False)
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+class SocketTransport(Transport):
+    """A plain, connected, non-blocking socket, which is owned from now on."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__()
+        self._socket = sock
+        self._backlog: list[memoryview] = []
+        self._backlog_size = 0
+        self._eof_due = False
+        self._eof_sent = False
+        self._closed = False
+        self._drained: anyio.Event | None = None
+
+    @abstractmethod
+    def _write_when_possible(self) -> None:
+        """See to it that ``_write_backlog`` is called whenever the socket can be written."""
+
+    @abstractmethod
+    def _stop_waiting(self) -> None:
+        """Let nobody wait for the socket any more, since it is about to be closed."""
+
+    def write(self, data: bytes) -> None:
+        if self._closed:
+            return
+        sent = 0
+        if not self._backlog:
+            try:
+                sent = self._socket.send(data)
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                self._lose(error)
+                return
+            if sent == len(data):
+                return
+        self._keep([data], len(data), sent)
+
+    def writelines(self, chunks: Sequence[bytes]) -> None:
+        size = sum(map(len, chunks))
+        if size < _JOIN_BELOW:
+            self.write(b"".join(chunks))
+            return
+        if self._closed:
+            return
+        sent = 0
+        if not self._backlog:
+            try:
+                sent = self._send_several(chunks)
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                self._lose(error)
+                return
+            if sent == size:
+                return
+        self._keep(chunks, size, sent)
+
+    def _send_several(self, chunks: Sequence[bytes | memoryview]) -> int:
+        if _CAN_GATHER:
+            return self._socket.sendmsg(chunks[:_PIECES])
+        return self._socket.send(chunks[0])
+
+    def _keep(self, chunks: Sequence[bytes], size: int, sent: int) -> None:
+        """Append what the kernel did not take to the backlog."""
+        if not self._backlog:
+            self._write_when_possible()
+        self._backlog_size += size - sent
+        for chunk in chunks:
+            if sent < len(chunk):
+                self._backlog.append(memoryview(chunk)[sent:])
+            sent = max(0, sent - len(chunk))
+        self.clogged = self.clogged or self._backlog_size > self._high_water
+
+    def _write_backlog(self) -> None:
+        """Give the kernel what it takes; the socket can be written."""
+        backlog = self._backlog
+        try:
+            sent = self._send_several(backlog)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lose(error)
+            return
+        self._backlog_size -= sent
+        done = 0
+        while done < len(backlog) and sent >= len(backlog[done]):
+            sent -= len(backlog[done])
+            done += 1
+        del backlog[:done]
+        if sent:
+            backlog[0] = backlog[0][sent:]
+        if self.clogged and self._backlog_size <= self._high_water // 4:
+            self.clogged = False
+            self._wake()
+        if not backlog:
+            if self._eof_due:
+                self._shutdown()
+            self._wake()
+
+    @property
+    def unsent(self) -> int:
+        return self._backlog_size
+
+    def write_eof(self) -> None:
+        if self._closed or self._eof_sent:
+            return
+        if self._backlog:
+            self._eof_due = True
+        else:
+            self._shutdown()
+
+    def _shutdown(self) -> None:
+        self._eof_sent = True
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            self._lose(error)
+
+    async def drain(self) -> None:
+        while self.clogged:
+            await self._wait()
+
+    async def aclose(self) -> None:
+        """Send what was written, then close; if cancelled, drop the connection at once."""
+        try:
+            while self._backlog and not self._closed:
+                await self._wait()
+        finally:
+            self._close()
+        await anyio.lowlevel.checkpoint()
+
+    def abort(self) -> None:
+        self._close()
+
+    async def _wait(self) -> None:
+        if self._drained is None:
+            self._drained = anyio.Event()
+        await self._drained.wait()
+
+    def _wake(self) -> None:
+        if self._drained is not None:
+            event, self._drained = self._drained, None
+            event.set()
+
+    def _lose(self, error: Exception) -> None:
+        if not self._closed:
+            self._close(error)
+
+    def _close(self, error: Exception | None = None) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self.clogged = False
+        self._backlog.clear()
+        self._backlog_size = 0
+        self._stop_waiting()
+        self._socket.close()
+        self._wake()
+        self._receiver.connection_lost(error)
+
+    @property
+    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
+        return {
+            SocketAttribute.raw_socket: lambda: self._socket,
+            SocketAttribute.family: lambda: self._socket.family,
+            SocketAttribute.local_address: lambda: _address(self._socket.getsockname()),
+            SocketAttribute.remote_address: lambda: _address(self._socket.getpeername()),
+        }
+
+
+def _address(address: Any) -> Any:
+    return address[:2] if isinstance(address, tuple) else address
