@@ -10,6 +10,7 @@ from anyws.core import rules
 from anyws.core.connection import Connection
 from anyws.core.deflate import Deflate
 from anyws.core.inbound import Inbound
+from anyws.core.turns import Turns
 from anyws.enums import CloseCode, Role
 from anyws.errors import Close
 from anyws.limits import Limits
@@ -182,6 +183,43 @@ def test_parsing_stops_when_full_and_goes_on():
     inbound.hungry = True
     inbound.resume()
     assert inbound.messages == [bytes(70000)]
+
+
+def test_messages_are_taken_in_turn_until_the_turns_are_used_up():
+    turns = Turns(2)
+    inbound = feed(make(), b"".join(frame(0x81, text) for text in (b"a", b"b", b"c")))
+    assert [inbound.take(turns) for _ in range(3)] == ["a", "b", None]
+    assert len(inbound.messages) == 3
+    turns.renew()
+    assert [inbound.take(turns), inbound.take(turns)] == ["c", None]
+    assert (inbound.messages, inbound.messages_taken) == ([], 3)
+    # An empty queue costs no turn.
+    assert turns.left == 1
+
+
+def test_room_is_there_again_once_all_messages_are_taken():
+    inbound = make(receive_buffer=100)
+    data = bytearray(frame(0x82, bytes(60)) * 2)
+    inbound.receive_data(data, len(data))
+    assert inbound.full
+    inbound.take(Turns(9))
+    assert inbound.full
+    inbound.take(Turns(9))
+    assert not inbound.full
+
+
+@pytest.mark.parametrize(
+    ("taken", "kept", "left"),
+    [(0, 0, []), (0, 2, ["a", "b"]), (1, 2, ["b"]), (2, 1, []), (0, 9, ["a", "b", "c"])],
+)
+def test_messages_are_dropped_but_for_the_first(taken, kept, left):
+    inbound = feed(make(), b"".join(frame(0x81, text) for text in (b"a", b"b", b"c")))
+    for _ in range(taken):
+        inbound.take(Turns(1))
+    inbound.drop(kept)
+    inbound = feed(inbound, frame(0x81, b"d"))
+    assert [inbound.take(Turns(1)) for _ in range(len(left) + 2)] == [*left, "d", None]
+    assert inbound.messages == []
 
 
 def compress(payload, level=9):

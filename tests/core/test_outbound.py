@@ -3,9 +3,11 @@
 import pytest
 
 from anyws.core.deflate_streams import Deflater
-from anyws.core.outbound import JOIN_BELOW, Outbound
+from anyws.core.outbound import Outbound
 from anyws.enums import Opcode
 
+#: Bytes from which on header and payload are not joined.
+JOIN_BELOW = 16384
 HELLO = bytes.fromhex("f248cdc9c90700")
 AGAIN = bytes.fromhex("f200110000")
 

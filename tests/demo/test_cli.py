@@ -1,6 +1,8 @@
 """The command line, and the demo as its clients see it."""
 
 import contextlib
+import errno
+import importlib
 import importlib.util
 import json
 import os
@@ -223,6 +225,35 @@ def test_port_in_use(backend):
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert f"cannot listen on 127.0.0.1:{port}: address already in use" in done.stderr.lower()
+
+
+def test_interrupted_before_the_signals_are_taken_over(monkeypatch, capsys):
+    async def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("anyws.cli.run_demo", interrupted)
+    assert main(["demo"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (OSError(errno.EACCES, "Permission denied"), "anyws: permission denied\n"),
+        (OSError("Words of its own"), "anyws: words of its own\n"),
+    ],
+)
+def test_an_error_of_the_system_is_one_line(monkeypatch, capsys, error, text):
+    async def failing(*arguments):
+        raise error
+
+    monkeypatch.setattr("anyws.cli.run_demo", failing)
+    assert main(["demo"]) == 1
+    assert capsys.readouterr() == ("", text)
+
+
+def test_importing_the_command_does_not_run_it():
+    assert importlib.import_module("anyws.__main__").main is main
 
 
 @pytest.mark.parametrize(("backend", "extra"), [("uvloop", "speed"), ("trio", "trio")])

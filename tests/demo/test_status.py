@@ -2,6 +2,7 @@
 
 import io
 
+import anyio
 import pytest
 
 from anyws.demo.status import StatusDisplay, Traffic, format_bytes
@@ -53,6 +54,19 @@ def test_log_has_plain_lines_and_none_twice():
     display.update()
     assert output.getvalue().splitlines() == [display.line()]
     assert "\x1b" not in output.getvalue()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("output", [Terminal, io.StringIO], ids=["terminal", "log"])
+async def test_it_runs_until_cancelled_and_leaves_a_clean_line(output):
+    output = output()
+    display = StatusDisplay(Traffic(), output)
+    async with anyio.create_task_group() as tg:
+        tg.start_soon(display.run)
+        await anyio.wait_all_tasks_blocked()
+        tg.cancel_scope.cancel()
+    assert "0 connections" in output.getvalue()
+    assert output.getvalue().endswith("\r\x1b[2K" if output.isatty() else "0 B/s\n")
 
 
 @pytest.mark.parametrize(
