@@ -1,11 +1,15 @@
 """Received bytes: while somebody receives, and while nobody does."""
 
+import socket
+import struct
+from functools import partial
+
 import anyio
 import pytest
 
 from anyws.errors import ConnectionClosedError, ConnectionClosedOK
 from anyws.limits import Limits
-from anyws.server import accept
+from anyws.server import accept, serve
 from anyws.stream.keepalive import TICK
 from anyws.testing import FaultyStream, RawPeer, WebSocketPair, memory_pair
 
@@ -207,6 +211,32 @@ async def test_reset(raw_client):
         with pytest.raises(ConnectionClosedError) as caught:
             await websocket.receive()
         assert caught.value.code == 1006
+
+
+async def test_lost_as_what_was_gathered_leaves():
+    """To receive sends what waits first, and on trio that is when the reset is met."""
+    done = anyio.Event()
+    client = socket.socket()
+
+    async def handler(websocket):
+        await websocket.send("leaves at once")
+        await websocket.send("gathers")
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        with pytest.raises(ConnectionClosedError):
+            await websocket.receive()
+        done.set()
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tg:
+            server = await tg.start(partial(serve, handler, "127.0.0.1"))
+            client.connect(("127.0.0.1", server.port))
+            client.sendall(
+                b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+            )
+            await done.wait()
+            tg.cancel_scope.cancel()
 
 
 async def test_lost_while_nobody_receives(raw_client):
