@@ -259,11 +259,15 @@ class _Tasks:
             finally:
                 self._scopes.discard(scope)
 
+    def fail(self, error: BaseException) -> None:
+        """Let ``supervise`` raise ``error``."""
+        self._failure = error
+        self._failed.set()
+
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self._failure = task.exception()
-            self._failed.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.fail(error)
         if not self._tasks:
             self._idle.set()
 
@@ -354,7 +358,9 @@ class AsyncioNetwork:
         self._task_group.start_soon(tasks.supervise)
         loop = asyncio.get_running_loop()
         if ssl_context is None and _selects(loop):
-            return SelectorListening(sockets, lambda transport: tasks.start(accepted(transport)))
+            return SelectorListening(
+                sockets, lambda transport: tasks.start(accepted(transport)), tasks.fail
+            )
         options: dict[str, Any] = {}
         if ssl_context is not None:
             options["ssl"] = ssl_context

@@ -119,13 +119,18 @@ class SelectorListening:
     Args:
         sockets: bound; they are owned from now on.
         connected: what to call with each connection.
+        failed: what to call with an error after which no more can be accepted.
     """
 
     def __init__(
-        self, sockets: Sequence[socket.socket], connected: Callable[[Transport], object]
+        self,
+        sockets: Sequence[socket.socket],
+        connected: Callable[[Transport], object],
+        failed: Callable[[OSError], object],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._connected = connected
+        self._failed = failed
         self._sockets = list(sockets)
         for sock in sockets:
             sock.setblocking(False)
@@ -140,10 +145,11 @@ class SelectorListening:
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return
         except OSError as error:
-            if error.errno not in _ACCEPT_BACKOFF_ERRORS:
-                raise
-            _logger.warning("cannot accept a connection: %s", error)
             self._loop.remove_reader(listener)
+            if error.errno not in _ACCEPT_BACKOFF_ERRORS:
+                self._failed(error)
+                return
+            _logger.warning("cannot accept a connection: %s", error)
             self._loop.call_later(_ACCEPT_BACKOFF, self._accept_again, listener)
 
     def _accept_again(self, listener: socket.socket) -> None:

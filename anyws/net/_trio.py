@@ -124,7 +124,8 @@ class TrioTransport(SocketTransport):
             try:
                 while self._backlog and not self._closed:
                     await trio.lowlevel.wait_writable(self._socket)
-                    self._write_backlog()
+                    if not self._closed:
+                        self._write_backlog()
             except trio.ClosedResourceError:
                 pass
             finally:

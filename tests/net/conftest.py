@@ -15,6 +15,8 @@ from anyws.testing import memory_pair
 class Sink:
     """A receiver that keeps what it is told."""
 
+    full = False
+
     def __init__(self, size=65536):
         self.buffer = bytearray(size)
         self.data = bytearray()

@@ -12,6 +12,7 @@ import pytest
 from anyio.abc import SocketAttribute
 
 from anyws.net._asyncio import AsyncioNetwork, AsyncioTransport, _Tasks
+from anyws.net._selector import SelectorTransport
 from anyws.net.transport import HIGH_WATER, current_network
 
 pytestmark = pytest.mark.anyio
@@ -38,7 +39,8 @@ async def test_the_network_of_this_loop(socket_peer):
     async with anyio.create_task_group() as tg:
         assert isinstance(current_network(tg), AsyncioNetwork)
         transport, peer = await connect(tg, socket_peer)
-        assert isinstance(transport, AsyncioTransport)
+        uvloop = type(asyncio.get_running_loop()).__module__.startswith("uvloop")
+        assert isinstance(transport, AsyncioTransport if uvloop else SelectorTransport)
         assert transport.reads_by_itself
         address = peer.sock.getsockname()
         assert transport.extra(SocketAttribute.remote_address) == address

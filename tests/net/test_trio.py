@@ -37,6 +37,9 @@ class FakeSocket:
             raise take
         return self.sock.send(data[:take])
 
+    def sendmsg(self, pieces):
+        return self.send(b"".join(pieces))
+
     def __getattr__(self, name):
         return getattr(self.sock, name)
 
@@ -73,7 +76,7 @@ async def test_a_partial_write_is_finished_by_the_helper(pair):
     assert transport.unsent == 6
     assert await peer.receive_exactly(8) == b"abcdefgh"
     assert transport.unsent == 0
-    assert [call[0] for call in fake.calls[:3]] == [b"abcdef", b"cdef", b"cdef"]
+    assert [call[0] for call in fake.calls[:3]] == [b"abcdef", b"cdefgh", b"cdefgh"]
 
 
 async def test_a_write_that_the_kernel_refuses_at_first(pair):
