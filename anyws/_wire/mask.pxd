@@ -59,3 +59,26 @@ cdef inline bytes take_bytes(bytearray buffer, Py_ssize_t start, Py_ssize_t end)
 
 cdef inline str take_text(bytearray buffer, Py_ssize_t start, Py_ssize_t end):
     return PyUnicode_DecodeUTF8(PyByteArray_AS_STRING(buffer) + start, end - start, NULL)
+
+
+# A payload is a bytes object that nobody else has seen while it is written to.
+cdef inline bytes new_payload(Py_ssize_t size):
+    return PyBytes_FromStringAndSize(NULL, size)
+
+
+cdef inline int append_payload(
+    bytes payload, Py_ssize_t position, bytearray buffer, Py_ssize_t start, Py_ssize_t end, bytes key
+) except -1:
+    cdef unsigned char *target = <unsigned char *>PyBytes_AS_STRING(payload) + position
+    cdef unsigned char *source = <unsigned char *>PyByteArray_AS_STRING(buffer) + start
+    if PyBytes_GET_SIZE(key):
+        xor_loop(
+            target, source, end - start, <const unsigned char *>PyBytes_AS_STRING(key), position & 3
+        )
+    else:
+        memcpy(target, source, end - start)
+    return 0
+
+
+cdef inline bytes finish_payload(bytes payload, Py_ssize_t size, Py_ssize_t expected):
+    return payload if size == expected else payload[:size]

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import sys
 
-__all__ = ["masked_frame", "take_bytes", "take_text", "xor_in_place"]
+__all__ = [
+    "append_payload",
+    "finish_payload",
+    "masked_frame",
+    "new_payload",
+    "take_bytes",
+    "take_text",
+    "xor_in_place",
+]
 
 
 def _keystream(key: bytes, offset: int, length: int) -> int:
@@ -41,3 +49,27 @@ def take_bytes(buffer: bytearray, start: int, end: int) -> bytes:
 def take_text(buffer: bytearray, start: int, end: int) -> str:
     """Decode ``buffer[start:end]`` strictly as UTF-8; raises ``UnicodeDecodeError``."""
     return str(memoryview(buffer)[start:end], "utf-8")
+
+
+def new_payload(size: int) -> bytearray:  # noqa: ARG001 - in C the memory is taken here
+    """Return room for a payload of ``size`` bytes."""
+    return bytearray()
+
+
+def append_payload(
+    payload: bytearray,
+    position: int,
+    buffer: bytearray,
+    start: int,
+    end: int,
+    key: bytes,
+) -> None:
+    """Put ``buffer[start:end]`` at ``position`` into ``payload``, unmasked if there is a key."""
+    if key:
+        xor_in_place(buffer, start, end, key, position)
+    payload += memoryview(buffer)[start:end]
+
+
+def finish_payload(payload: bytearray, size: int, expected: int) -> bytes:  # noqa: ARG001 - for C
+    """Return the first ``size`` bytes of ``payload`` for good."""
+    return bytes(payload)

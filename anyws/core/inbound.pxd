@@ -1,6 +1,8 @@
 cimport anyws._wire.scan as wire
 from anyws.core.turns cimport Turns
 
+cdef Py_ssize_t _MUCH
+
 cdef class Inbound:
     cdef public list messages
     cdef public object message

@@ -46,6 +46,10 @@ _CONTROL_OPCODES = frozenset((Opcode.CLOSE, Opcode.PING, Opcode.PONG))
 _DATA_OPCODES = frozenset((Opcode.CONTINUATION, Opcode.TEXT, Opcode.BINARY))
 #: What a queued message costs beside its payload, so that empty ones count too.
 _MESSAGE_OVERHEAD = 64
+#: Bytes of a frame that are much.
+_MUCH = 65536
+#: Bytes of a frame's payload for which room is taken at once.
+_PAYLOAD_AT_ONCE = 2**20
 
 
 class Inbound:
@@ -128,6 +132,11 @@ class Inbound:
             return False
         held = self._queued if self.message is None else self._queued + self.message.held
         return held >= self._receive_buffer
+
+    @property
+    def expects_much(self) -> bool:
+        """Whether the rest of the current frame is large."""
+        return self._remaining > _MUCH
 
     def take(self, turns: Turns) -> str | bytes | None:
         """Return the next whole message, or None when there is none or ``turns`` are used up."""
@@ -308,6 +317,8 @@ class Inbound:
         if not length:
             message.take(b"", last=final)
             self._deliver(message)
+        elif final and length <= _PAYLOAD_AT_ONCE:
+            message.expect(length)
 
     # Payloads
 
@@ -315,12 +326,19 @@ class Inbound:
         self, message: IncomingMessage, buffer: bytearray, position: int, end: int
     ) -> int:
         stop = position + min(end - position, self._remaining)
-        if self._masked:
-            wire.unmask(buffer, position, stop, self._key, self._offset)
-            self._offset = (self._offset + stop - position) & 3
-        self._remaining -= stop - position
-        piece = bytes(memoryview(buffer)[position:stop])
-        message.take(piece, last=self._final and not self._remaining)
+        count = stop - position
+        self._remaining -= count
+        offset = self._offset
+        self._offset = (offset + count) & 3
+        if message.payload is not None:
+            message.payload.append(buffer, position, stop, self._key)
+            if not self._remaining:
+                message.finish_payload()
+        else:
+            if self._masked:
+                wire.unmask(buffer, position, stop, self._key, offset)
+            piece = bytes(memoryview(buffer)[position:stop])
+            message.take(piece, last=self._final and not self._remaining)
         self._deliver(message)
         return stop
 

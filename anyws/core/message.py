@@ -13,6 +13,7 @@ from __future__ import annotations
 import codecs
 from typing import TYPE_CHECKING, Protocol
 
+from anyws._wire.payload import Payload
 from anyws.core import rules
 from anyws.core.deflate_streams import InflateError
 from anyws.enums import Opcode
@@ -73,6 +74,7 @@ class IncomingMessage:
         "complete",
         "fragments",
         "kind",
+        "payload",
         "sink",
         "size",
     )
@@ -86,6 +88,8 @@ class IncomingMessage:
         #: Whether everything has come.
         self.complete = False
         self.sink: Sink | None = None
+        #: Where the payload goes as it is, after ``expect``.
+        self.payload: Payload | None = None
         self._limit = limit
         self._inflater = inflater
         self._payload: bytes | bytearray = b""
@@ -100,7 +104,9 @@ class IncomingMessage:
     @property
     def held(self) -> int:
         """Bytes collected here or waiting in the sink."""
-        return len(self._payload) if self.sink is None else self.sink.size
+        if self.sink is not None:
+            return self.sink.size
+        return len(self._payload) if self.payload is None else self.payload.size
 
     @property
     def busy(self) -> bool:
@@ -111,9 +117,27 @@ class IncomingMessage:
     def attach(self, sink: Sink) -> None:
         """Hand what has come to ``sink``, and what will come."""
         payload, self._payload = self._payload, b""
+        if self.payload is not None:
+            payload, self.payload = self.payload.taken(), None
+            self.size = len(payload)
         self.sink = sink
         if payload:
             sink.write_nowait(bytes(payload))
+
+    def expect(self, length: int) -> None:
+        """Prepare for the only frame of the message, of ``length`` bytes that need no more looking at.
+
+        Does nothing for a message that is inflated, validated or read while it comes.
+        """
+        if self.kind == Opcode.BINARY and self.fragments == 1 and self._inflater is None:
+            self.payload = Payload(length)
+
+    def finish_payload(self) -> None:
+        """Complete the message, since ``payload`` has come."""
+        if self.payload is not None:
+            self._payload, self.payload = self.payload.taken(), None
+            self.size = len(self._payload)
+            self.complete = True
 
     def judge_frame(self, length: int) -> None:
         """Refuse a frame by its declared length, before any of its payload comes."""

@@ -56,18 +56,15 @@ class SelectorTransport(SocketTransport):
             self.pause_reading()
             return
         try:
-            count = self._socket.recv_into(receiver.get_buffer(-1))
+            if not self._receive():
+                self.pause_reading()
+                self._ended = True
+                receiver.eof_received()
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
             self._lose(error)
             return
-        if count:
-            receiver.buffer_updated(count)
-        else:
-            self.pause_reading()
-            self._ended = True
-            receiver.eof_received()
         waiter = self._reading_waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)

@@ -62,6 +62,15 @@ class SocketTransport(Transport):
     def _stop_waiting(self) -> None:
         """Let nobody wait for the socket any more, since it is about to be closed."""
 
+    def _receive(self) -> bool:
+        """Give what has come to the receiver; False at the end of the stream, ``OSError`` as ``recv``."""
+        buffer = self._receiver.get_buffer(-1)
+        count = self._socket.recv_into(buffer)
+        if not count:
+            return False
+        self._receiver.buffer_updated(count)
+        return True
+
     def write(self, data: bytes) -> None:
         if self._closed:
             return

@@ -98,21 +98,17 @@ class TrioTransport(SocketTransport):
             while True:
                 await trio.lowlevel.wait_readable(self._socket)
                 try:
-                    count = self._socket.recv_into(self._receiver.get_buffer(-1))
+                    if not self._receive():
+                        self._receiver.eof_received()
                 except BlockingIOError:
                     continue
-                break
+                return
         except trio.ClosedResourceError:
             return
         except OSError as error:
             self._lose(error)
-            return
         finally:
             self._reading = False
-        if count:
-            self._receiver.buffer_updated(count)
-        else:
-            self._receiver.eof_received()
 
     def _write_when_possible(self) -> None:
         if not self._writing:

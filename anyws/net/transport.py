@@ -47,7 +47,9 @@ __all__ = [
 
 #: Bytes of unsent output above which a transport is clogged, unless set.
 HIGH_WATER = 65536
-_SCRATCH_SIZE = 65536
+#: Bytes that are received at once, and in the middle of a large frame.
+_RECEIVE_SIZE = 65536
+_SCRATCH_SIZE = 262144
 
 
 class _Scratch(threading.local):
@@ -56,7 +58,9 @@ class _Scratch(threading.local):
     def __init__(self) -> None:
         self.buffer = bytearray(_SCRATCH_SIZE)
         #: What transports are given: TLS fills the rest of a buffer through slices of it.
-        self.view = memoryview(self.buffer)
+        self.view = memoryview(self.buffer)[:_RECEIVE_SIZE]
+        #: The same, for the middle of a large frame.
+        self.large_view = memoryview(self.buffer)
 
 
 scratch = _Scratch()

@@ -94,7 +94,7 @@ class Receiver:
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the transport's signature
         """Return where the next bytes go."""
-        return scratch.view
+        return scratch.large_view if self._connection.inbound.expects_much else scratch.view
 
     def buffer_updated(self, count: int) -> None:
         """Parse the bytes that have come."""

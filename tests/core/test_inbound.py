@@ -10,6 +10,7 @@ from anyws.core import rules
 from anyws.core.connection import Connection
 from anyws.core.deflate import Deflate
 from anyws.core.inbound import Inbound
+from anyws.core.message import Discard
 from anyws.core.turns import Turns
 from anyws.enums import CloseCode, Role
 from anyws.errors import Close
@@ -278,3 +279,24 @@ def test_any_bytes_cut_anywhere(data, cut):
     assert whole.messages == cut_up.messages
     assert whole.close == cut_up.close
     assert (whole.failure and whole.failure.rule) == (cut_up.failure and cut_up.failure.rule)
+
+
+@pytest.mark.parametrize("cut", [8, 9, 10, 1001, 2999])
+def test_a_reader_comes_in_the_middle_of_a_frame(cut):
+    """What was collected unmasked goes to it, and the mask goes on where it was."""
+    inbound = make()
+    payload = bytes(range(256)) * 12
+    data = bytearray(frame(0x82, payload))
+    inbound.receive_data(data[:cut], cut)
+    assert inbound.message is not None
+    assert inbound.message.held == cut - 8
+    got = bytearray()
+
+    class Sink(Discard):
+        def write_nowait(self, data):
+            got.extend(data)
+
+    inbound.message.attach(Sink())
+    inbound.receive_data(data[cut:], len(data) - cut)
+    assert got == payload
+    assert (inbound.message, inbound.messages) == (None, [])
