@@ -30,6 +30,7 @@ cdef class Inbound:
     cpdef take(self, Turns turns)
     cpdef drop(self, Py_ssize_t kept)
     cdef bint _is_full(self)
+    cpdef bint expects_much(self)
     cpdef receive_data(self, bytearray buffer, Py_ssize_t end)
     cpdef resume(self)
     cdef _process(self, bytearray buffer, Py_ssize_t position, Py_ssize_t end)

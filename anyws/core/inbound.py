@@ -133,7 +133,6 @@ class Inbound:
         held = self._queued if self.message is None else self._queued + self.message.held
         return held >= self._receive_buffer
 
-    @property
     def expects_much(self) -> bool:
         """Whether the rest of the current frame is large."""
         return self._remaining > _MUCH

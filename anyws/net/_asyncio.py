@@ -23,7 +23,7 @@ from anyws.net.transport import Transport
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
     from os import PathLike
 
     from anyio.abc import TaskGroup
@@ -57,7 +57,6 @@ class AsyncioTransport(Transport, asyncio.BufferedProtocol):
         self._transport: asyncio.Transport
         self._reading_waiter: asyncio.Future[None] | None = None
         self._waiters: list[asyncio.Future[None]] | None = None
-        self._paused = False
         self._lost = False
         self._tls = False
 
@@ -75,7 +74,7 @@ class AsyncioTransport(Transport, asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._receiver.buffer_updated(nbytes)
-        if self._receiver.full:
+        if self._reading_waiter is None and self._receiver.full:
             self.pause_reading()
         self._wake_reader()
 
@@ -101,8 +100,10 @@ class AsyncioTransport(Transport, asyncio.BufferedProtocol):
 
     def _wake_reader(self) -> None:
         waiter = self._reading_waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        if waiter is not None:
+            self._reading_waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
 
     def _wake_all(self) -> None:
         waiters, self._waiters = self._waiters, None
@@ -116,26 +117,24 @@ class AsyncioTransport(Transport, asyncio.BufferedProtocol):
         super().set_high_water(size)
         self._transport.set_write_buffer_limits(high=size, low=size // 4)
 
-    async def receive_more(self) -> None:
-        if self._reading_waiter is not None:
+    def receive_more(self) -> Awaitable[None]:
+        # The future itself: a coroutine around it would cost something for every message.
+        waiter = self._reading_waiter
+        if waiter is not None and not waiter.done():
             raise anyio.BusyResourceError("receiving from")
         if self._lost:
-            await anyio.lowlevel.checkpoint()
-            return
+            return anyio.lowlevel.checkpoint()
         self._reading_waiter = waiter = self._loop.create_future()
-        try:
-            await waiter
-        finally:
-            self._reading_waiter = None
+        return waiter
 
     def pause_reading(self) -> None:
-        if not self._paused and not self._lost:
-            self._paused = True
+        if not self.paused and not self._lost:
+            self.paused = True
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        if self._paused:
-            self._paused = False
+        if self.paused:
+            self.paused = False
             if not self._lost and not self._transport.is_closing():
                 self._transport.resume_reading()
 

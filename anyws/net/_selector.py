@@ -19,7 +19,7 @@ from anyws.net._socket import SocketTransport, prepare_socket
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from anyws.net.transport import Transport
 
@@ -47,12 +47,12 @@ class SelectorTransport(SocketTransport):
         self._loop = asyncio.get_running_loop()
         self._reading_waiter: asyncio.Future[None] | None = None
         self._ended = False
-        self._reading = True
         self._loop.add_reader(sock, self._readable)
 
     def _readable(self) -> None:
         receiver = self._receiver
-        if receiver.full:
+        waiter = self._reading_waiter
+        if waiter is None and receiver.full:
             self.pause_reading()
             return
         try:
@@ -65,30 +65,29 @@ class SelectorTransport(SocketTransport):
         except OSError as error:
             self._lose(error)
             return
+        if waiter is not None:
+            self._reading_waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def receive_more(self) -> Awaitable[None]:
+        # The future itself: a coroutine around it would cost something for every message.
         waiter = self._reading_waiter
         if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    async def receive_more(self) -> None:
-        if self._reading_waiter is not None:
             raise anyio.BusyResourceError("receiving from")
         if self._closed:
-            await anyio.lowlevel.checkpoint()
-            return
+            return anyio.lowlevel.checkpoint()
         self._reading_waiter = waiter = self._loop.create_future()
-        try:
-            await waiter
-        finally:
-            self._reading_waiter = None
+        return waiter
 
     def pause_reading(self) -> None:
-        if self._reading:
-            self._reading = False
+        if not self.paused:
+            self.paused = True
             self._loop.remove_reader(self._socket)
 
     def resume_reading(self) -> None:
-        if not (self._reading or self._ended or self._closed):
-            self._reading = True
+        if self.paused and not (self._ended or self._closed):
+            self.paused = False
             self._loop.add_reader(self._socket, self._readable)
 
     def _write_when_possible(self) -> None:
@@ -102,7 +101,7 @@ class SelectorTransport(SocketTransport):
     def _stop_waiting(self) -> None:
         self.pause_reading()
         self._loop.remove_writer(self._socket)
-        waiter = self._reading_waiter
+        waiter, self._reading_waiter = self._reading_waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 

@@ -29,7 +29,7 @@ from anyio.abc import ByteStream
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
     from os import PathLike
     from socket import socket
 
@@ -122,6 +122,7 @@ class Transport(ByteStream):
     Attributes:
         reads_by_itself: whether bytes come without a task in ``receive_more``.
         clogged: whether more than the high-water mark waits to be sent.
+        paused: whether nothing is received until ``resume_reading``.
     """
 
     reads_by_itself = False
@@ -130,6 +131,7 @@ class Transport(ByteStream):
         self._receiver: Receiver = _Collector()
         self._high_water = HIGH_WATER
         self.clogged = False
+        self.paused = False
 
     def attach(self, receiver: Receiver) -> bytes:
         """Give everything received from now on to ``receiver``; return what came before."""
@@ -147,8 +149,8 @@ class Transport(ByteStream):
         self._high_water = size
 
     @abstractmethod
-    async def receive_more(self) -> None:
-        """Wait until the receiver has been told something.
+    def receive_more(self) -> Awaitable[None]:
+        """Wait, in the task that awaits this at once, until the receiver has been told something.
 
         If cancelled: nothing is lost; what came is with the receiver.
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from anyws.core.connection import Connection
     from anyws.net.transport import Transport
     from anyws.stream.receiver import Receiver
+    from anyws.stream.transport_receiver import TransportReceiver
     from anyws.stream.write_buffer import WriteBuffer
 
 __all__ = ["Closing"]
@@ -53,6 +54,7 @@ class Closing:
         "_in_progress",
         "_on_closed",
         "_receiver",
+        "_source",
         "_transport",
         "_write_buffer",
         "timeout",
@@ -67,6 +69,7 @@ class Closing:
     ) -> None:
         self._connection = connection
         self._transport = transport
+        self._source: TransportReceiver
         self._receiver: Receiver
         self._write_buffer: WriteBuffer
         self.timeout = timeout
@@ -74,8 +77,11 @@ class Closing:
         self._in_progress: anyio.Event | None = None
         self._done = False
 
-    def attach(self, receiver: Receiver, write_buffer: WriteBuffer) -> None:
+    def attach(
+        self, source: TransportReceiver, receiver: Receiver, write_buffer: WriteBuffer
+    ) -> None:
         """Complete the circle of the connection's parts."""
+        self._source = source
         self._receiver = receiver
         self._write_buffer = write_buffer
 
@@ -89,13 +95,13 @@ class Closing:
             if connection.state is State.CLOSED and connection.role is Role.SERVER:
                 # Now, not when the handler returns: a client waits for this.
                 self._transport.write_eof()
-        if self._receiver.lost or (self._receiver.eof and not connection.inbound.ended):
+        if self._source.lost or (self._source.eof and not connection.inbound.ended):
             self.lose()
 
     def lose(self, cause: CloseCause = CloseCause.CONNECTION_LOST, detail: str = "") -> None:
         """Note that the stream is gone."""
-        if not detail and self._receiver.error is not None:
-            detail = str(self._receiver.error) or type(self._receiver.error).__name__
+        if not detail and self._source.error is not None:
+            detail = str(self._source.error) or type(self._source.error).__name__
         self._connection.lose(cause, detail)
         self._write_buffer.finished = True
         self._on_closed()
@@ -164,7 +170,7 @@ class Closing:
         receiver = self._receiver
         inbound = self._connection.inbound
         kept = len(inbound.messages)
-        while inbound.stopped or not receiver.finished:
+        while inbound.stopped or not self._source.finished:
             if receiver.waiting:
                 await receiver.changed()
                 continue

@@ -17,6 +17,7 @@ from anyws.stream.keepalive import Keepalive, Pings
 from anyws.stream.lock import SendLock
 from anyws.stream.reader import WebSocketReader
 from anyws.stream.receiver import Receiver
+from anyws.stream.transport_receiver import TransportReceiver
 from anyws.stream.write_buffer import TAKEN, WriteBuffer
 from anyws.stream.writer import WebSocketWriter
 
@@ -84,18 +85,15 @@ class WebSocket(ObjectStream["str | bytes"]):
         self.writer = WebSocketWriter(
             connection, transport, self._write_buffer, lock, self._turns, self._closing.fail
         )
-        self._receiver = Receiver(
-            connection,
-            transport,
-            self._write_buffer,
-            self._pings.received,
-            self._closing.reach_end,
+        self._source = TransportReceiver(
+            connection, transport, self._write_buffer, self._pings.received, self._lost
         )
-        self._closing.attach(self._receiver, self._write_buffer)
+        self._receiver = Receiver(self._source, self._inbound, transport, self._write_buffer)
+        self._closing.attach(self._source, self._receiver, self._write_buffer)
         self._messages_read = 0
         self._messages_seen = 0
         transport.set_high_water(connection.limits.send_buffer)
-        self._receiver.feed(received + transport.attach(self._receiver))
+        self._source.feed(received + transport.attach(self._source))
         ticker.add(self)
 
     # Receiving
@@ -119,7 +117,7 @@ class WebSocket(ObjectStream["str | bytes"]):
         return await self._receive_slowly()
 
     async def _receive_slowly(self) -> str | bytes:
-        inbound, receiver = self._inbound, self._receiver
+        inbound = self._inbound
         while (message := inbound.take(self._turns)) is None:
             if inbound.messages:
                 # So many were taken in a row that others must run first.
@@ -127,9 +125,9 @@ class WebSocket(ObjectStream["str | bytes"]):
                 continue
             if inbound.message is not None:
                 self._skip_abandoned()
-            if receiver.finished and not inbound.stopped:
+            if self._source.finished and not inbound.stopped:
                 self._raise_closed()
-            await receiver.more(hungry=True)
+            await self._receiver.more(hungry=True)
             self._turns.renew()
         return message
 
@@ -191,7 +189,7 @@ class WebSocket(ObjectStream["str | bytes"]):
 
     async def _more(self, *, hungry: bool) -> None:
         """Wait until more has been received; raises ``ConnectionClosed`` at the end."""
-        if self._receiver.finished and not self._inbound.stopped:
+        if self._source.finished and not self._inbound.stopped:
             self._raise_closed()
         await self._receiver.more(hungry=hungry)
 
@@ -272,6 +270,10 @@ class WebSocket(ObjectStream["str | bytes"]):
         """Drop the connection at once, without a closing handshake."""
         self._closing.drop(cause)
 
+    def _lost(self) -> None:
+        self._closing.reach_end()
+        self._receiver.notify()
+
     def _closed(self) -> None:
         self._ticker.discard(self)
         self._pings.wake()
@@ -314,7 +316,7 @@ class WebSocket(ObjectStream["str | bytes"]):
             self._write_buffer.messages_sent,
             self._inbound.messages_taken + self._messages_read,
             self._write_buffer.written,
-            self._receiver.bytes_received,
+            self._source.bytes_received,
         )
 
     @property
@@ -331,16 +333,17 @@ class WebSocket(ObjectStream["str | bytes"]):
     def tick(self, now: float, elapsed: float, task_group: TaskGroup) -> None:
         """Look after what no task is looking after: silence, and a busy or absent application."""
         receiver, inbound, closing = self._receiver, self._inbound, self._closing
-        if receiver.heard:
-            receiver.heard = False
+        source = self._source
+        if source.heard:
+            source.heard = False
             self._keepalive.heard()
         elif inbound.full and not receiver.waiting:
             self._keepalive.stand_still(elapsed)
         if inbound.pings:
-            receiver.answer_control_frames()
+            source.answer_control_frames()
         seen, self._messages_seen = self._messages_seen, inbound.messages_taken
         if not receiver.attended and not receiver.waiting and seen == inbound.messages_taken:
-            if receiver.finished:
+            if source.finished:
                 closing.reach_end()
                 if closing.unfinished:
                     task_group.start_soon(closing.close, 1000)

@@ -104,7 +104,7 @@ async def test_a_cancelled_receive_more_loses_nothing(connected, sink_class):
     async with connected() as (transport, peer):
         transport.attach(sink)
         async with anyio.create_task_group() as tg:
-            tg.start_soon(transport.receive_more)
+            tg.start_soon(until, lambda: sink.data, transport)
             await anyio.wait_all_tasks_blocked()
             tg.cancel_scope.cancel()
         await peer.send(b"x")

@@ -28,7 +28,9 @@ async def answering():
             while (frame := await peer.receive_frame()).opcode != 8:
                 seen.append(frame.payload)
             seen.append(int.from_bytes(frame.payload[:2], "big"))
-            await peer.send_frame(0x88, frame.payload)
+            # By now we may have dropped the stream.
+            with contextlib.suppress(anyio.BrokenResourceError):
+                await peer.send_frame(0x88, frame.payload)
         except anyio.EndOfStream:
             seen.append("lost")
         await theirs.aclose()
@@ -101,7 +103,8 @@ async def test_the_exception_is_not_hidden_by_a_cancellation():
                 raise LookupError
         assert not scope.cancelled_caught
         assert stream.closed
-    assert seen[-1] == "lost"
+        # Our close frame was sent; whether the peer read it first is a matter of luck.
+        assert seen[-1] in {"lost", 1011}
 
 
 async def test_cancelled():

@@ -1,0 +1,26 @@
+from anyws.core.connection cimport Connection
+from anyws.core.inbound cimport Inbound
+from anyws.stream.write_buffer cimport WriteBuffer
+
+cdef class TransportReceiver:
+    cdef Connection _connection
+    cdef Inbound _inbound
+    cdef object _transport
+    cdef WriteBuffer _write_buffer
+    cdef object _pongs_received
+    cdef object _on_lost
+    cdef bytearray _scratch
+    cdef object _view
+    cdef object _large_view
+    cdef public long long bytes_received
+    cdef public bint heard
+    cdef public bint eof
+    cdef public bint lost
+    cdef public object error
+
+    cpdef get_buffer(self, sizehint)
+    cpdef buffer_updated(self, Py_ssize_t count)
+    cpdef eof_received(self)
+    cpdef connection_lost(self, error)
+    cpdef feed(self, bytes data)
+    cpdef answer_control_frames(self)

@@ -1,0 +1,134 @@
+# cython: language_level=3, annotation_typing=False
+"""What a transport calls when bytes come: they are parsed at once, and pings answered.
+
+The transport calls ``get_buffer`` and ``buffer_updated`` with nothing in between, so one scratch buffer
+serves every connection of a thread. Nothing here waits; ``anyws.stream.receiver`` does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from anyws.enums import Opcode
+from anyws.net.transport import scratch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from anyws.core.connection import Connection
+    from anyws.net.transport import Transport
+    from anyws.stream.write_buffer import WriteBuffer
+
+__all__ = ["TransportReceiver"]
+
+
+class TransportReceiver:
+    """Feeds the core of one open connection with what its transport receives.
+
+    Args:
+        connection: the core to feed.
+        transport: where bytes come from.
+        write_buffer: where answers to pings go.
+        pongs_received: what to call with the payloads of pongs.
+        on_lost: what to call when the stream is gone.
+    """
+
+    __slots__ = (
+        "_connection",
+        "_inbound",
+        "_large_view",
+        "_on_lost",
+        "_pongs_received",
+        "_scratch",
+        "_transport",
+        "_view",
+        "_write_buffer",
+        "bytes_received",
+        "eof",
+        "error",
+        "heard",
+        "lost",
+    )
+
+    def __init__(
+        self,
+        connection: Connection,
+        transport: Transport,
+        write_buffer: WriteBuffer,
+        pongs_received: Callable[[list[bytes]], None],
+        on_lost: Callable[[], None],
+    ) -> None:
+        self._connection = connection
+        self._inbound = connection.inbound
+        self._transport = transport
+        self._write_buffer = write_buffer
+        self._pongs_received = pongs_received
+        self._on_lost = on_lost
+        self._scratch = scratch.buffer
+        self._view = scratch.view
+        self._large_view = scratch.large_view
+        #: Bytes that have come since the opening handshake.
+        self.bytes_received = 0
+        #: Whether a byte has come since the ticker last looked.
+        self.heard = True
+        #: Whether the peer's end of the stream has come.
+        self.eof = False
+        #: Whether the stream is gone, and the error that took it.
+        self.lost = False
+        self.error: Exception | None = None
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the transport's signature
+        """Return where the next bytes go."""
+        return self._large_view if self._inbound.expects_much() else self._view
+
+    def buffer_updated(self, count: int) -> None:
+        """Parse the bytes that have come."""
+        inbound = self._inbound
+        inbound.receive_data(self._scratch, count)
+        self.heard = True
+        self.bytes_received += count
+        if inbound.pings or inbound.pongs:
+            self.answer_control_frames()
+
+    @property
+    def full(self) -> bool:
+        """Whether the core can hold no more."""
+        return self._inbound.full
+
+    def eof_received(self) -> None:
+        """Note that the peer sends no more."""
+        self.eof = True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Note that the stream is gone."""
+        self.lost = True
+        if self.error is None:
+            self.error = error
+        self._on_lost()
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing can come any more."""
+        return self.eof or self.lost or self._inbound.ended
+
+    def feed(self, data: bytes) -> None:
+        """Parse ``data`` that came behind the opening handshake."""
+        view = memoryview(data)
+        while view:
+            count = min(len(view), len(self._scratch))
+            self._scratch[:count] = view[:count]
+            self.buffer_updated(count)
+            view = view[count:]
+
+    def answer_control_frames(self) -> None:
+        """Answer pings and hand on pongs; while the output is clogged, pings wait."""
+        inbound = self._inbound
+        if inbound.pongs:
+            pongs, inbound.pongs = inbound.pongs, []
+            self._pongs_received(pongs)
+        if inbound.pings and not self._transport.clogged and self._connection.sent is None:
+            pings, inbound.pings = inbound.pings, []
+            outbound = self._connection.outbound
+            self._write_buffer.write_control(
+                [outbound.control(Opcode.PONG, ping) for ping in pings]
+            )
