@@ -103,7 +103,7 @@ async def test_the_exception_is_not_hidden_by_a_cancellation():
                 raise LookupError
         assert not scope.cancelled_caught
         assert stream.closed
-        # Our close frame was sent; whether the peer read it first is a matter of luck.
+    # Our close frame was sent; whether the peer read it first is a matter of luck.
     assert seen[-1] in {"lost", 1011}
 
 
