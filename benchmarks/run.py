@@ -2,9 +2,10 @@
 
 Usage: python benchmarks/run.py [--scenario NAME ...] [--server NAME ...] [--out DIRECTORY]
 
-Linux, gcc and two CPUs are needed: the server has CPU 1, the load generator CPU 0. Servers take turns, and the
-median of the repeats counts, so that a busy machine does not favour one of them. Libraries that are not installed are
-named and left out; ``pip install --group benchmarks .`` installs all of them.
+Linux, gcc and two CPUs are needed: the server has CPU 1, the load generator CPU 0. Servers take
+turns, and the median of the repeats counts, so that a busy machine does not favour one of them.
+Libraries that are not installed are named and left out; ``pip install --group benchmarks .``
+installs all of them.
 """
 
 from __future__ import annotations
@@ -154,10 +155,10 @@ def draw(results: dict[str, dict[str, float]], path: pathlib.Path) -> None:
     import matplotlib as mpl
 
     mpl.use("agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot as plt
 
     rows = (len(results) + 1) // 2
-    figure, axes = pyplot.subplots(rows, 2, figsize=(14, 5 * rows), squeeze=False)
+    figure, axes = plt.subplots(rows, 2, figsize=(14, 5 * rows), squeeze=False)
     for axis in axes.flat[len(results) :]:
         axis.remove()
     for axis, (name, medians) in zip(axes.flat, results.items(), strict=False):

@@ -15,7 +15,7 @@ class Target(NamedTuple):
 
 
 class Scenario(NamedTuple):
-    """A load on an echo server: messages of ``size`` bytes, ``window`` of them in flight on each connection."""
+    """A load on an echo server: messages of ``size`` bytes, ``window`` in flight on a connection."""
 
     title: str
     connections: int

@@ -1,6 +1,7 @@
 """Echo servers: ours, those of others, and plain byte echoes. ``python servers.py NAME PORT`` runs one.
 
-A name is a library and a loop, "anyws:trio" for instance. Compression, limits and keepalive are off everywhere.
+A name is a library and a loop, "anyws:trio" for instance. Compression, limits and keepalive are off
+everywhere.
 """
 
 from __future__ import annotations
