@@ -38,6 +38,7 @@ EXTRA = {
     "core.handshake.http": {"h11"},
     "core.deflate_streams": {"zlib"},
     "net._asyncio": {"asyncio"},
+    "net._reading_waiter": {"asyncio"},
     "net._selector": {"asyncio"},
     "net._happy_eyeballs": {"asyncio"},
     "net._trio": {"trio"},

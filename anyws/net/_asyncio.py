@@ -16,6 +16,7 @@ from anyio.abc import SocketAttribute
 from anyio.streams.tls import TLSAttribute
 
 from anyws.net._happy_eyeballs import connect_socket
+from anyws.net._reading_waiter import ReadingWaiter
 from anyws.net._selector import SelectorListening, SelectorTransport
 from anyws.net._socket import prepare_socket
 from anyws.net.tls import context_or_default
@@ -55,7 +56,7 @@ class AsyncioTransport(Transport, asyncio.BufferedProtocol):
         self._connected = connected
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
-        self._reading_waiter: asyncio.Future[None] | None = None
+        self._reading_waiter = ReadingWaiter(self._loop)
         self._waiters: list[asyncio.Future[None]] | None = None
         self._lost = False
         self._tls = False
@@ -74,13 +75,13 @@ class AsyncioTransport(Transport, asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._receiver.buffer_updated(nbytes)
-        if self._reading_waiter is None and self._receiver.full:
+        if self._receiver.full and not self._reading_waiter.waiting:
             self.pause_reading()
-        self._wake_reader()
+        self._reading_waiter.wake()
 
     def eof_received(self) -> bool:
         self._receiver.eof_received()
-        self._wake_reader()
+        self._reading_waiter.wake_soon()
         # Over TLS a half-closed stream does not exist, and the loop warns when asked for one.
         return not self._tls
 
@@ -88,7 +89,7 @@ class AsyncioTransport(Transport, asyncio.BufferedProtocol):
         self._lost = True
         self.clogged = False
         self._receiver.connection_lost(exc)
-        self._wake_reader()
+        self._reading_waiter.wake_soon()
         self._wake_all()
 
     def pause_writing(self) -> None:
@@ -97,13 +98,6 @@ class AsyncioTransport(Transport, asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         self.clogged = False
         self._wake_all()
-
-    def _wake_reader(self) -> None:
-        waiter = self._reading_waiter
-        if waiter is not None:
-            self._reading_waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
 
     def _wake_all(self) -> None:
         waiters, self._waiters = self._waiters, None
@@ -118,14 +112,10 @@ class AsyncioTransport(Transport, asyncio.BufferedProtocol):
         self._transport.set_write_buffer_limits(high=size, low=size // 4)
 
     def receive_more(self) -> Awaitable[None]:
-        # The future itself: a coroutine around it would cost something for every message.
-        waiter = self._reading_waiter
-        if waiter is not None and not waiter.done():
-            raise anyio.BusyResourceError("receiving from")
         if self._lost:
             return anyio.lowlevel.checkpoint()
-        self._reading_waiter = waiter = self._loop.create_future()
-        return waiter
+        # The waiter itself: a coroutine around it would cost something for every message.
+        return self._reading_waiter.begin()
 
     def pause_reading(self) -> None:
         if not self.paused and not self._lost:

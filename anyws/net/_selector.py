@@ -12,9 +12,9 @@ import errno
 import logging
 from typing import TYPE_CHECKING
 
-import anyio
 import anyio.lowlevel
 
+from anyws.net._reading_waiter import ReadingWaiter
 from anyws.net._socket import SocketTransport, prepare_socket
 
 if TYPE_CHECKING:
@@ -45,14 +45,14 @@ class SelectorTransport(SocketTransport):
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
         self._loop = asyncio.get_running_loop()
-        self._reading_waiter: asyncio.Future[None] | None = None
+        self._reading_waiter = ReadingWaiter(self._loop)
         self._ended = False
         self._loop.add_reader(sock, self._readable)
 
     def _readable(self) -> None:
         receiver = self._receiver
         waiter = self._reading_waiter
-        if waiter is None and receiver.full:
+        if receiver.full and not waiter.waiting:
             self.pause_reading()
             return
         try:
@@ -65,20 +65,13 @@ class SelectorTransport(SocketTransport):
         except OSError as error:
             self._lose(error)
             return
-        if waiter is not None:
-            self._reading_waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
+        waiter.wake()
 
     def receive_more(self) -> Awaitable[None]:
-        # The future itself: a coroutine around it would cost something for every message.
-        waiter = self._reading_waiter
-        if waiter is not None and not waiter.done():
-            raise anyio.BusyResourceError("receiving from")
         if self._closed:
             return anyio.lowlevel.checkpoint()
-        self._reading_waiter = waiter = self._loop.create_future()
-        return waiter
+        # The waiter itself: a coroutine around it would cost something for every message.
+        return self._reading_waiter.begin()
 
     def pause_reading(self) -> None:
         if not self.paused:
@@ -101,9 +94,7 @@ class SelectorTransport(SocketTransport):
     def _stop_waiting(self) -> None:
         self.pause_reading()
         self._loop.remove_writer(self._socket)
-        waiter, self._reading_waiter = self._reading_waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        self._reading_waiter.wake_soon()
 
     def call_soon(self, callback: Callable[[], object]) -> None:
         self._loop.call_soon(callback)

@@ -1,23 +1,37 @@
-"""How a task waits for more bytes.
+# cython: language_level=3, annotation_typing=False
+"""How a task waits for the next message.
 
 Theory of operation
 -------------------
-One task at a time waits in ``more``. On a transport that does not read by itself this task is the one
-that reads. A connection whose application is elsewhere must still see pings and the close
-frame: the ticker starts ``read_in_background`` for it then, and whoever calls ``more`` meanwhile
-waits for the helper's next read and takes over after it. What comes goes to the ``TransportReceiver``.
+One task at a time waits, in ``next_message``, or in ``more`` for the readers of messages that are still
+arriving. On a transport that does not read by itself this task is the one that reads. A connection
+whose application is elsewhere must still see pings and the close frame: the ticker starts
+``read_in_background`` for it then, and whoever waits meanwhile waits for the helper's next read
+and takes over after it. What comes goes to the ``TransportReceiver``.
+
+``next_message`` does what ``more`` does without awaiting it: each coroutine in between costs time for every
+message and memory for every idle connection.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import anyio
-import anyio.lowlevel
+from anyio import BusyResourceError, Event
+from anyio.lowlevel import checkpoint
+
+from anyws.core.message import Discard
+from anyws.enums import DataType
+from anyws.errors import ConnectionClosedOK
+from anyws.stream.reader import WebSocketReader
 
 if TYPE_CHECKING:
-    from anyws.core.inbound import Inbound
+    from collections.abc import Awaitable
+
+    from anyws.core.connection import Connection
+    from anyws.core.turns import Turns
     from anyws.net.transport import Transport
+    from anyws.stream.closing import Closing
     from anyws.stream.transport_receiver import TransportReceiver
     from anyws.stream.write_buffer import WriteBuffer
 
@@ -25,46 +39,59 @@ __all__ = ["Receiver"]
 
 
 class Receiver:
-    """The tasks that wait on the receiving side of one open connection.
+    """The receiving side of one open connection, as its tasks see it.
 
     Args:
+        connection: what parses the bytes.
         source: what the transport gives its bytes to.
-        inbound: what parses them.
         transport: where bytes come from.
         write_buffer: what is flushed before waiting.
+        turns: what counts the operations between two checkpoints.
+        closing: what is told that the application has come to the end.
     """
 
     __slots__ = (
         "_background",
         "_changed",
+        "_closing",
+        "_connection",
         "_inbound",
         "_source",
         "_transport",
+        "_turns",
         "_waiting",
         "_write_buffer",
         "attended",
+        "messages_read",
     )
 
     def __init__(
         self,
+        connection: Connection,
         source: TransportReceiver,
-        inbound: Inbound,
         transport: Transport,
         write_buffer: WriteBuffer,
+        turns: Turns,
+        closing: Closing,
     ) -> None:
+        self._connection = connection
+        self._inbound = connection.inbound
         self._source = source
-        self._inbound = inbound
         self._transport = transport
         self._write_buffer = write_buffer
+        self._turns = turns
+        self._closing = closing
         self._waiting = False
         self._background = False
-        self._changed: anyio.Event | None = None
+        self._changed: Event | None = None
         #: Whether the application has waited for a message since the ticker last looked.
         self.attended = True
+        #: Messages that were given out as readers while they were still arriving.
+        self.messages_read = 0
 
     @property
     def claimed(self) -> bool:
-        """Whether a task of the application is in ``more``."""
+        """Whether a task of the application waits."""
         return self._waiting
 
     @property
@@ -72,40 +99,133 @@ class Receiver:
         """Whether a task, or the helper, waits for bytes."""
         return self._waiting or self._background
 
-    async def more(self, *, hungry: bool = False) -> None:
-        """Wait until something has come, or nothing can any more (``finished``).
+    # Messages
+
+    async def next_message(self, iterating: bool) -> str | bytes:
+        """Wait for the next whole message.
+
+        Args:
+            iterating: whether a connection that was closed in good order raises ``StopAsyncIteration``.
+
+        If cancelled: nothing is lost.
+        """
+        inbound = self._inbound
+        turns = self._turns
+        while (message := inbound.take(turns)) is None:
+            if inbound.messages:
+                # So many were taken in a row that others must run first.
+                await self._let_others_run()
+                continue
+            if inbound.message is not None:
+                self._skip_abandoned()
+            if self._source.finished and not inbound.stopped:
+                self._raise_closed(iterating)
+            # The same as in ``more``.
+            awaitable = self._begin(True)
+            try:
+                await awaitable
+            finally:
+                self._end()
+            turns.renew()
+        return message
+
+    async def next_reader(self) -> WebSocketReader:
+        """Wait for the next message to begin.
+
+        If cancelled: nothing is lost.
+        """
+        inbound = self._inbound
+        self._skip_abandoned()
+        while (whole := inbound.take(self._turns)) is None:
+            if inbound.messages:
+                await self._let_others_run()
+                continue
+            message = inbound.message
+            if message is not None and message.sink is None:
+                reader = WebSocketReader(DataType(message.kind), self.more)
+                message.attach(reader)
+                self.messages_read += 1
+                return reader
+            await self.more(False)
+            self._turns.renew()
+        text = isinstance(whole, str)
+        reader = WebSocketReader(DataType.TEXT if text else DataType.BINARY, self.more)
+        reader.write_nowait(whole.encode() if isinstance(whole, str) else whole)
+        reader.feed_eof()
+        return reader
+
+    def _skip_abandoned(self) -> None:
+        """Drop the rest of a message whose reader was left; the reader says so from now on."""
+        if self._waiting:
+            raise BusyResourceError("receiving from")
+        message = self._inbound.message
+        if message is not None and isinstance(message.sink, WebSocketReader):
+            message.sink.abandon()
+            message.attach(Discard())
+
+    async def _let_others_run(self) -> None:
+        self._write_buffer.flush()
+        self._turns.renew()
+        await checkpoint()
+
+    def _raise_closed(self, iterating: bool) -> NoReturn:
+        self._closing.reach_end()
+        error = self._connection.closed_error()
+        if iterating and isinstance(error, ConnectionClosedOK):
+            raise StopAsyncIteration
+        raise error
+
+    # Bytes
+
+    async def more(self, hungry: bool) -> None:
+        """Wait until something has come.
 
         Args:
             hungry: whether the unfinished message is wanted whole, and so may grow beyond what a
                 connection holds otherwise.
 
         Raises:
+            ConnectionClosed: nothing can come any more.
             anyio.BusyResourceError: another task waits here.
 
         If cancelled: nothing is lost.
         """
+        if self._source.finished and not self._inbound.stopped:
+            self._raise_closed(False)
+        awaitable = self._begin(hungry)
+        try:
+            await awaitable
+        finally:
+            self._end()
+
+    def _begin(self, hungry: bool) -> Awaitable[Any]:
+        """Claim the receiving side; return what to await, with ``_end`` after it in any case."""
         if self._waiting:
-            raise anyio.BusyResourceError("receiving from")
-        self._waiting = self.attended = True
+            raise BusyResourceError("receiving from")
         inbound = self._inbound
+        self._waiting = self.attended = True
         inbound.hungry = hungry
         try:
             self._write_buffer.before_waiting()
             if inbound.stopped and not inbound.full:
-                await self._resume()
-            elif self._source.finished:
-                await anyio.lowlevel.checkpoint()
-            elif self._background:
-                await self.changed()
-            else:
-                transport = self._transport
-                if transport.paused:
-                    transport.resume_reading()
-                await transport.receive_more()
-        finally:
-            self._waiting = inbound.hungry = False
-            if self._changed is not None:
-                self.notify()
+                return self._resume()
+            if self._source.finished:
+                # Only now: the stream broke when something was sent.
+                return checkpoint()
+            if self._background:
+                return self.changed()
+            transport = self._transport
+            if transport.paused:
+                transport.resume_reading()
+            return transport.receive_more()
+        except BaseException:
+            self._end()
+            raise
+
+    def _end(self) -> None:
+        self._waiting = self._inbound.hungry = False
+        if self._changed is not None:
+            self.notify()
 
     async def end(self) -> None:
         """Wait until the peer has ended the stream, dropping what comes before."""
@@ -147,12 +267,12 @@ class Receiver:
         self._inbound.resume()
         self._source.answer_control_frames()
         self._write_buffer.flush()
-        await anyio.lowlevel.checkpoint()
+        await checkpoint()
 
     async def changed(self) -> None:
         """Wait until whoever reads has read something or stopped reading."""
         if self._changed is None:
-            self._changed = anyio.Event()
+            self._changed = Event()
         await self._changed.wait()
 
     def notify(self) -> None:

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import anyio
-import anyio.lowlevel
 from anyio.abc import ObjectStream, SocketAttribute
 
-from anyws.core.message import Discard
 from anyws.core.turns import Turns
-from anyws.enums import DataType, State
+from anyws.enums import State
 from anyws.errors import CloseCause, ConnectionClosedOK
 from anyws.stream.closing import Closing
 from anyws.stream.keepalive import Keepalive, Pings
 from anyws.stream.lock import SendLock
-from anyws.stream.reader import WebSocketReader
 from anyws.stream.receiver import Receiver
 from anyws.stream.transport_receiver import TransportReceiver
 from anyws.stream.write_buffer import TAKEN, WriteBuffer
 from anyws.stream.writer import WebSocketWriter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 
     from anyio.abc import TaskGroup
 
@@ -30,6 +26,7 @@ if TYPE_CHECKING:
     from anyws.core.handshake.http import Request, Response
     from anyws.net.transport import Transport
     from anyws.stream.options import ConnectionOptions
+    from anyws.stream.reader import WebSocketReader
     from anyws.stream.ticker import Ticker
 
 __all__ = ["Readers", "Statistics", "WebSocket"]
@@ -74,23 +71,24 @@ class WebSocket(ObjectStream["str | bytes"]):
         self.subprotocol = subprotocol
         self._connection = connection
         self._inbound = connection.inbound
-        self._turns = Turns(options.checkpoint_interval)
+        turns = Turns(options.checkpoint_interval)
         self._transport = transport
         self._ticker = ticker
         self._pings = Pings()
         self._keepalive = Keepalive(options.ping_interval, options.ping_timeout)
         self._closing = Closing(connection, transport, options.close_timeout, self._closed)
         lock = SendLock()
-        self._write_buffer = WriteBuffer(connection, transport, lock, self._turns)
+        self._write_buffer = WriteBuffer(connection, transport, lock, turns)
         self.writer = WebSocketWriter(
-            connection, transport, self._write_buffer, lock, self._turns, self._closing.fail
+            connection, transport, self._write_buffer, lock, turns, self._closing.fail
         )
         self._source = TransportReceiver(
             connection, transport, self._write_buffer, self._pings.received, self._lost
         )
-        self._receiver = Receiver(self._source, self._inbound, transport, self._write_buffer)
+        self._receiver = Receiver(
+            connection, self._source, transport, self._write_buffer, turns, self._closing
+        )
         self._closing.attach(self._source, self._receiver, self._write_buffer)
-        self._messages_read = 0
         self._messages_seen = 0
         transport.set_high_water(connection.limits.send_buffer)
         self._source.feed(received + transport.attach(self._source))
@@ -98,7 +96,7 @@ class WebSocket(ObjectStream["str | bytes"]):
 
     # Receiving
 
-    async def receive(self) -> str | bytes:
+    def receive(self) -> Coroutine[Any, Any, str | bytes]:
         """Return the next message, waiting for it.
 
         Returns:
@@ -111,40 +109,15 @@ class WebSocket(ObjectStream["str | bytes"]):
 
         If cancelled: no message is lost; the next call returns it whole.
         """
-        message = self._inbound.take(self._turns)
-        if message is not None:
-            return message
-        return await self._receive_slowly()
-
-    async def _receive_slowly(self) -> str | bytes:
-        inbound = self._inbound
-        while (message := inbound.take(self._turns)) is None:
-            if inbound.messages:
-                # So many were taken in a row that others must run first.
-                await self.writer.checkpoint_if_due()
-                continue
-            if inbound.message is not None:
-                self._skip_abandoned()
-            if self._source.finished and not inbound.stopped:
-                self._raise_closed()
-            await self._receiver.more(hungry=True)
-            self._turns.renew()
-        return message
+        return self._receiver.next_message(False)
 
     def __aiter__(self) -> WebSocket:
         """Iterate over the messages; ends when the connection is closed in good order."""
         return self
 
-    async def __anext__(self) -> str | bytes:
+    def __anext__(self) -> Coroutine[Any, Any, str | bytes]:
         """Return the next message."""
-        message = self._inbound.take(self._turns)
-        if message is not None:
-            return message
-        try:
-            # Straight to the waiting: each coroutine in between is memory of an idle connection.
-            return await self._receive_slowly()
-        except ConnectionClosedOK:
-            raise StopAsyncIteration from None
+        return self._receiver.next_message(True)
 
     def readers(self) -> Readers:
         """Iterate over the messages as streams, each as soon as it begins.
@@ -152,50 +125,7 @@ class WebSocket(ObjectStream["str | bytes"]):
         A reader that is left before its end is skipped: the rest of its message is dropped when the
         next one is asked for, here or by ``receive``.
         """
-        return Readers(self._next_reader)
-
-    async def _next_reader(self) -> WebSocketReader:
-        inbound = self._inbound
-        self._skip_abandoned()
-        while (whole := inbound.take(self._turns)) is None:
-            if inbound.messages:
-                await self.writer.checkpoint_if_due()
-                continue
-            message = inbound.message
-            if message is not None and message.sink is None:
-                reader = WebSocketReader(DataType(message.kind), self._more_for_reader)
-                message.attach(reader)
-                self._messages_read += 1
-                return reader
-            await self._more(hungry=False)
-            self._turns.renew()
-        text = isinstance(whole, str)
-        reader = WebSocketReader(DataType.TEXT if text else DataType.BINARY, self._more_for_reader)
-        reader.write_nowait(whole.encode() if isinstance(whole, str) else whole)
-        reader.feed_eof()
-        return reader
-
-    def _skip_abandoned(self) -> None:
-        """Drop the rest of a message whose reader was left; the reader says so from now on."""
-        if self._receiver.claimed:
-            raise anyio.BusyResourceError("receiving from")
-        message = self._inbound.message
-        if message is not None and isinstance(message.sink, WebSocketReader):
-            message.sink.abandon()
-            message.attach(Discard())
-
-    async def _more_for_reader(self, hungry: bool) -> None:
-        await self._more(hungry=hungry)
-
-    async def _more(self, *, hungry: bool) -> None:
-        """Wait until more has been received; raises ``ConnectionClosed`` at the end."""
-        if self._source.finished and not self._inbound.stopped:
-            self._raise_closed()
-        await self._receiver.more(hungry=hungry)
-
-    def _raise_closed(self) -> NoReturn:
-        self._closing.reach_end()
-        raise self._connection.closed_error()
+        return Readers(self._receiver)
 
     # Sending
 
@@ -314,7 +244,7 @@ class WebSocket(ObjectStream["str | bytes"]):
         """Return what went over the connection so far."""
         return Statistics(
             self._write_buffer.messages_sent,
-            self._inbound.messages_taken + self._messages_read,
+            self._inbound.messages_taken + self._receiver.messages_read,
             self._write_buffer.written,
             self._source.bytes_received,
         )
@@ -361,15 +291,14 @@ class WebSocket(ObjectStream["str | bytes"]):
 class Readers:
     """The messages of a connection, each as a ``WebSocketReader``."""
 
-    def __init__(self, next_reader: Callable[[], Any]) -> None:
-        self._next_reader = next_reader
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
 
     def __aiter__(self) -> AsyncIterator[WebSocketReader]:
         return self
 
     async def __anext__(self) -> WebSocketReader:
         try:
-            reader: WebSocketReader = await self._next_reader()
+            return await self._receiver.next_reader()
         except ConnectionClosedOK:
             raise StopAsyncIteration from None
-        return reader

@@ -1,0 +1,25 @@
+from anyws.core.connection cimport Connection
+from anyws.core.inbound cimport Inbound
+from anyws.core.turns cimport Turns
+from anyws.stream.transport_receiver cimport TransportReceiver
+from anyws.stream.write_buffer cimport WriteBuffer
+
+cdef class Receiver:
+    cdef Connection _connection
+    cdef Inbound _inbound
+    cdef TransportReceiver _source
+    cdef object _transport
+    cdef WriteBuffer _write_buffer
+    cdef Turns _turns
+    cdef object _closing
+    cdef bint _waiting
+    cdef bint _background
+    cdef object _changed
+    cdef public bint attended
+    cdef public Py_ssize_t messages_read
+
+    cpdef _skip_abandoned(self)
+    cdef _raise_closed(self, bint iterating)
+    cdef _begin(self, bint hungry)
+    cdef _end(self)
+    cpdef notify(self)
