@@ -1,10 +1,26 @@
-"""The bounds that one connection keeps, all in one place."""
+"""The bounds that one connection keeps, all in one place.
+
+Those of a whole server are arguments of ``serve``: ``max_connections`` and ``max_buffer_size``.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-__all__ = ["Limits"]
+__all__ = ["Limits", "check_bound"]
+
+
+def check_bound(name: str, value: object) -> None:
+    """Refuse what is no bound.
+
+    Raises:
+        TypeError: ``value`` is no whole number.
+        ValueError: it is below 1.
+    """
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a whole number, not {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, not {value}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +59,4 @@ class Limits:
             value = getattr(self, field.name)
             if value is None and field.name in {"message_size", "fragments"}:
                 continue
-            if not isinstance(value, int) or isinstance(value, bool):
-                raise TypeError(f"Limits.{field.name} must be a whole number, not {value!r}")
-            if value < 1:
-                raise ValueError(f"Limits.{field.name} must be at least 1, not {value}")
+            check_bound(f"Limits.{field.name}", value)

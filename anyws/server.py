@@ -12,9 +12,10 @@ from anyio.abc import SocketAttribute
 
 from anyws.core.turns import CHECKPOINT_INTERVAL
 from anyws.errors import CloseCause, ConnectionClosed
-from anyws.limits import Limits
+from anyws.limits import Limits, check_bound
 from anyws.net.stream import StreamTransport
 from anyws.net.transport import current_network
+from anyws.stream.budget import ByteBudget
 from anyws.stream.lifetime import ConnectionLifetime, sole_exception
 from anyws.stream.opening import Refused, ServerOpening
 from anyws.stream.options import ConnectionOptions
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 __all__ = ["Server", "accept", "serve"]
 
 _logger = logging.getLogger("anyws.server")
+#: Clients over ``max_connections`` that are given time to read why; later ones are cut off.
+_TURNED_AWAY_AT_ONCE = 64
 
 
 class Server:
@@ -51,6 +54,7 @@ class Server:
         accepting: ServerOpening,
         sockets: Sequence[socket],
         task_group: TaskGroup,
+        max_connections: int | None,
     ) -> None:
         self._handler = handler
         self._accepting = accepting
@@ -60,6 +64,9 @@ class Server:
         self._ticker = Ticker(task_group, accepting.options)
         self._listening: Listening | None = None
         self._clients: set[WebSocket] = set()
+        self._max_connections = max_connections
+        self._connections = 0
+        self._turned_away = 0
         self._serving = 0
         self._stopping: anyio.Event = anyio.Event()
         self._idle: anyio.Event | None = None
@@ -110,6 +117,10 @@ class Server:
 
     async def start(self) -> None:
         """Begin to accept connections."""
+        budget = self._accepting.budget
+        if budget is not None:
+            budget.connections = self._clients
+            self._task_group.start_soon(budget.run, self._task_group)
         network = current_network(self._task_group)
         self._listening = await network.listen(
             self._sockets,
@@ -134,13 +145,16 @@ class Server:
                     _unlink_socket(address)
 
     async def _serve_client(self, transport: Transport) -> None:
-        websocket = await self._open(transport)
-        if websocket is None:
+        if self._max_connections is not None and self._connections >= self._max_connections:
+            await self._turn_away(transport)
             return
-        # Only now, so that ``aclose`` does not wait for clients that never ask for anything.
-        self._serving += 1
+        websocket: WebSocket | None = None
+        self._connections += 1
         try:
-            self._clients.add(websocket)
+            websocket = await self._open(transport)
+            if websocket is None:
+                return
+            self._begin(websocket)
             try:
                 # Called from here, since each coroutine in between is memory of an idle connection.
                 await self._handler(websocket)
@@ -150,12 +164,34 @@ class Server:
                     raise
             else:
                 await self._close_after(websocket, None)
-            finally:
-                self._clients.discard(websocket)
         finally:
-            self._serving -= 1
-            if not self._serving and self._idle is not None:
-                self._idle.set()
+            self._connections -= 1
+            if websocket is not None:
+                self._end(websocket)
+
+    def _begin(self, websocket: WebSocket) -> None:
+        # Only now, so that ``aclose`` does not wait for clients that never ask for anything.
+        self._serving += 1
+        self._clients.add(websocket)
+        if self._accepting.budget is not None:
+            # What came with the request was received before this one was among the connections.
+            self._accepting.budget.grow(websocket.buffered)
+
+    def _end(self, websocket: WebSocket) -> None:
+        self._clients.discard(websocket)
+        self._serving -= 1
+        if not self._serving and self._idle is not None:
+            self._idle.set()
+
+    async def _turn_away(self, transport: Transport) -> None:
+        self._turned_away += 1
+        try:
+            linger = self._turned_away <= _TURNED_AWAY_AT_ONCE
+            await self._accepting.turn_away(transport, linger=linger)
+        except (OSError, anyio.BrokenResourceError) as error:
+            _logger.debug("client over max_connections is gone: %r", error)
+        finally:
+            self._turned_away -= 1
 
     @staticmethod
     async def _close_after(websocket: WebSocket, error: BaseException | None) -> None:
@@ -193,6 +229,8 @@ async def serve(
     origins: Sequence[str | re.Pattern[str] | None] | None = None,
     process_request: ProcessRequest | None = None,
     limits: Limits | None = None,
+    max_connections: int | None = None,
+    max_buffer_size: int | None = None,
     ping_interval: float | None = 20.0,
     ping_timeout: float | None = 20.0,
     open_timeout: float | None = 10.0,
@@ -222,6 +260,11 @@ async def serve(
         process_request: takes each request before the upgrade, sync or async; what it returns is
             sent as a plain HTTP answer, ``None`` goes on with the upgrade.
         limits: the bounds to keep for each connection; ``Limits()`` if ``None``.
+        max_connections: connections at a time, those in their opening handshake included (but not in
+            that of TLS); ``None`` for no bound. A client too many is answered 503 and closed.
+        max_buffer_size: bytes that all open connections together may hold, received and not yet
+            taken or queued to send; ``None`` for no bound. When they hold more, those that hold
+            most are closed with 1013, what they hold is dropped, and the others go on.
         ping_interval: seconds of silence after which a ping is sent; ``None`` for never.
         ping_timeout: seconds that the client has to answer it; ``None`` for ever.
         open_timeout: seconds for the opening handshake; ``None`` for ever.
@@ -232,10 +275,14 @@ async def serve(
 
     Raises:
         OSError: the address cannot be listened on.
-        ValueError: an argument is wrong.
+        TypeError, ValueError: an argument is wrong.
 
     If cancelled: every client gets a close frame with 1001 and has ``close_timeout`` to answer.
     """
+    if max_connections is not None:
+        check_bound("max_connections", max_connections)
+    if max_buffer_size is not None:
+        check_bound("max_buffer_size", max_buffer_size)
     options = ConnectionOptions(
         limits=limits or Limits(),
         ping_interval=ping_interval,
@@ -252,12 +299,13 @@ async def serve(
         process_request=process_request,
         open_timeout=open_timeout,
         ssl_context=ssl_context,
+        budget=None if max_buffer_size is None else ByteBudget(max_buffer_size),
     )
     sockets = await _bind(host, port, unix_path)
     failure: BaseException | None = None
     try:
         async with anyio.create_task_group() as task_group:
-            server = Server(handler, accepting, sockets, task_group)
+            server = Server(handler, accepting, sockets, task_group, max_connections)
             await server.start()
             task_status.started(server)
             await server.wait()

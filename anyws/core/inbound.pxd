@@ -33,6 +33,7 @@ cdef class Inbound:
     cpdef bint expects_much(self)
     cpdef receive_data(self, bytearray buffer, Py_ssize_t end)
     cpdef resume(self)
+    cpdef refuse(self)
     cdef _process(self, bytearray buffer, Py_ssize_t position, Py_ssize_t end)
     cdef Py_ssize_t _parse(self, bytearray buffer, Py_ssize_t position, Py_ssize_t end) except -1
     cdef _deliver(self, message)

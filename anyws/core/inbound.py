@@ -99,7 +99,7 @@ class Inbound:
         self.close: Close | None = None
         #: The rule that the peer broke, once it did.
         self.failure: ProtocolError | None = None
-        #: Whether ``close`` or ``failure`` is set, after which nothing is parsed.
+        #: Whether ``close`` or ``failure`` is set or ``refuse`` was called; nothing is parsed then.
         self.ended = False
         #: Payloads of pings that want an answer, the latest last.
         self.pings: list[bytes] = []
@@ -133,6 +133,12 @@ class Inbound:
         held = self._queued if self.message is None else self._queued + self.message.held
         return held >= self._receive_buffer
 
+    @property
+    def held(self) -> int:
+        """Bytes received and not yet taken, as the limit counts them, and those not looked at yet."""
+        held = self._queued if self._rest is None else self._queued + len(self._rest)
+        return held if self.message is None else held + self.message.held
+
     def expects_much(self) -> bool:
         """Whether the rest of the current frame is large."""
         return self._remaining > _MUCH
@@ -161,6 +167,14 @@ class Inbound:
         if len(self.messages) == self._taken:
             self.messages.clear()
             self._taken = 0
+
+    def refuse(self) -> None:
+        """Forget all that has come, and parse no more."""
+        self.drop(0)
+        self.ended = True
+        self.stopped = False
+        self.message = self._inflater = self._rest = None
+        self.pings.clear()
 
     def receive_data(self, buffer: bytearray, end: int) -> None:
         """Parse ``buffer[:end]``, which is overwritten in doing so.

@@ -22,7 +22,7 @@ import anyio.lowlevel
 
 from anyws.core.connection import close_payload
 from anyws.core.message import Discard
-from anyws.enums import Role, State
+from anyws.enums import CloseCode, Role, State
 from anyws.errors import CloseCause
 
 if TYPE_CHECKING:
@@ -112,6 +112,17 @@ class Closing:
             frame = self._connection.send_close(code, reason, cause, detail)
             self._write_buffer.write_control([frame])
             self._receiver.notify()
+
+    def make_room(self, detail: str) -> None:
+        """Give up what is held here, and say so with 1013; the handshake is left to ``close``."""
+        received = self._connection.inbound.held
+        self._connection.inbound.refuse()
+        if self._write_buffer.held() > received:
+            # The peer takes nothing, and would not take our close frame either.
+            self.drop(CloseCause.OVER_LIMIT, detail)
+        else:
+            reason = "the server holds too much, try again later"
+            self.fail(CloseCode.TRY_AGAIN_LATER, reason, CloseCause.OVER_LIMIT, detail)
 
     def drop(self, cause: CloseCause, detail: str = "") -> None:
         """Drop the connection at once, without a handshake."""

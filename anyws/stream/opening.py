@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from anyws.core.handshake.server import SelectSubprotocol
     from anyws.core.handshake.upgrade import Acceptance
     from anyws.net.transport import Transport
+    from anyws.stream.budget import ByteBudget
 
     ProcessRequest = Callable[[Request], Response | Awaitable[Response | None] | None]
 
@@ -126,8 +127,10 @@ class ServerOpening:
         process_request: ProcessRequest | None,
         open_timeout: float | None,
         ssl_context: ssl.SSLContext | None = None,
+        budget: ByteBudget | None = None,
     ) -> None:
         self.options = options
+        self.budget = budget
         self.open_timeout = open_timeout
         self.ssl_context = ssl_context
         self._subprotocols = tuple(subprotocols)
@@ -179,7 +182,17 @@ class ServerOpening:
             response=outcome.response,
             subprotocol=outcome.subprotocol,
             received=handshake.leftover,
+            budget=self.budget,
         )
+
+    async def turn_away(self, transport: Transport, *, linger: bool) -> None:
+        """Answer 503 to a client that may not have asked yet.
+
+        Args:
+            linger: whether to wait for the client's end, so that no reset overtakes the answer.
+        """
+        response = Response(503, body="The server has no room for another connection.\n")
+        await self._answer(transport, response.serialize(), linger=linger)
 
     async def _decide(
         self, transport: Transport, handshake: ServerHandshake
@@ -212,15 +225,16 @@ class ServerOpening:
             return Response(500, body="The server failed to answer this request.\n")
         return response
 
-    async def _answer(self, transport: Transport, data: bytes) -> None:
+    async def _answer(self, transport: Transport, data: bytes, *, linger: bool = True) -> None:
         """Send a plain HTTP answer, then end the stream without a reset that could overtake it."""
         transport.write(data)
         try:
             with anyio.move_on_after(self.options.close_timeout) as scope:
                 await transport.drain()
                 transport.write_eof()
-                with anyio.move_on_after(_REFUSAL_LINGER):
-                    await _until_end(transport)
+                if linger:
+                    with anyio.move_on_after(_REFUSAL_LINGER):
+                        await _until_end(transport)
                 await transport.aclose()
         except BaseException:
             transport.abort()

@@ -265,6 +265,7 @@ class Receiver:
     async def _resume(self) -> None:
         """Parse what was left when the core became full."""
         self._inbound.resume()
+        self._source.note_growth()
         self._source.answer_control_frames()
         self._write_buffer.flush()
         await checkpoint()

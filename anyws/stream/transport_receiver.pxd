@@ -9,6 +9,8 @@ cdef class TransportReceiver:
     cdef WriteBuffer _write_buffer
     cdef object _pongs_received
     cdef object _on_lost
+    cdef object _budget
+    cdef Py_ssize_t _noted
     cdef bytearray _scratch
     cdef object _view
     cdef object _large_view
@@ -23,4 +25,6 @@ cdef class TransportReceiver:
     cpdef eof_received(self)
     cpdef connection_lost(self, error)
     cpdef feed(self, bytes data)
+    cpdef Py_ssize_t held(self) except -1
+    cpdef note_growth(self)
     cpdef answer_control_frames(self)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from anyws.core.connection import Connection
     from anyws.net.transport import Transport
+    from anyws.stream.budget import ByteBudget
     from anyws.stream.write_buffer import WriteBuffer
 
 __all__ = ["TransportReceiver"]
@@ -31,12 +32,15 @@ class TransportReceiver:
         write_buffer: where answers to pings go.
         pongs_received: what to call with the payloads of pongs.
         on_lost: what to call when the stream is gone.
+        budget: what counts the bytes of all connections, if anything does.
     """
 
     __slots__ = (
+        "_budget",
         "_connection",
         "_inbound",
         "_large_view",
+        "_noted",
         "_on_lost",
         "_pongs_received",
         "_scratch",
@@ -57,6 +61,7 @@ class TransportReceiver:
         write_buffer: WriteBuffer,
         pongs_received: Callable[[list[bytes]], None],
         on_lost: Callable[[], None],
+        budget: ByteBudget | None,
     ) -> None:
         self._connection = connection
         self._inbound = connection.inbound
@@ -64,6 +69,8 @@ class TransportReceiver:
         self._write_buffer = write_buffer
         self._pongs_received = pongs_received
         self._on_lost = on_lost
+        self._budget = budget
+        self._noted = 0
         self._scratch = scratch.buffer
         self._view = scratch.view
         self._large_view = scratch.large_view
@@ -89,6 +96,20 @@ class TransportReceiver:
         self.bytes_received += count
         if inbound.pings or inbound.pongs:
             self.answer_control_frames()
+        if self._budget is not None:
+            self.note_growth()
+
+    def held(self) -> int:
+        """Return the bytes received and not yet taken, from which growth is counted from now on."""
+        self._noted = self._inbound.held
+        return self._noted
+
+    def note_growth(self) -> None:
+        """Tell the budget what has come."""
+        before = self._noted
+        grown = self.held() - before
+        if self._budget is not None and grown > 0:
+            self._budget.grow(grown)
 
     @property
     def full(self) -> bool:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from anyws.core.connection import Connection
     from anyws.core.handshake.http import Request, Response
     from anyws.net.transport import Transport
+    from anyws.stream.budget import ByteBudget
     from anyws.stream.options import ConnectionOptions
     from anyws.stream.reader import WebSocketReader
     from anyws.stream.ticker import Ticker
@@ -65,6 +66,7 @@ class WebSocket(ObjectStream["str | bytes"]):
         response: Response,
         subprotocol: str | None = None,
         received: bytes = b"",
+        budget: ByteBudget | None = None,
     ) -> None:
         self.request = request
         self.response = response
@@ -78,12 +80,12 @@ class WebSocket(ObjectStream["str | bytes"]):
         self._keepalive = Keepalive(options.ping_interval, options.ping_timeout)
         self._closing = Closing(connection, transport, options.close_timeout, self._closed)
         lock = SendLock()
-        self._write_buffer = WriteBuffer(connection, transport, lock, turns)
+        self._write_buffer = WriteBuffer(connection, transport, lock, turns, budget)
         self.writer = WebSocketWriter(
             connection, transport, self._write_buffer, lock, turns, self._closing.fail
         )
         self._source = TransportReceiver(
-            connection, transport, self._write_buffer, self._pings.received, self._lost
+            connection, transport, self._write_buffer, self._pings.received, self._lost, budget
         )
         self._receiver = Receiver(
             connection, self._source, transport, self._write_buffer, turns, self._closing
@@ -196,6 +198,10 @@ class WebSocket(ObjectStream["str | bytes"]):
         """Close the connection for a reason of the server's own."""
         await self._closing.close(code, "", cause)
 
+    def make_room(self, detail: str) -> None:
+        """Give up what is held, for the sake of the server's other connections."""
+        self._closing.make_room(detail)
+
     def drop(self, cause: CloseCause) -> None:
         """Drop the connection at once, without a closing handshake."""
         self._closing.drop(cause)
@@ -239,6 +245,11 @@ class WebSocket(ObjectStream["str | bytes"]):
     def remote_address(self) -> Any:
         """The peer's address: host and port, a path, or ``None`` where the stream has none."""
         return self.extra(SocketAttribute.remote_address, None)
+
+    @property
+    def buffered(self) -> int:
+        """Bytes held now: received and not yet taken, and queued to send."""
+        return self._source.held() + self._write_buffer.held()
 
     def statistics(self) -> Statistics:
         """Return what went over the connection so far."""

@@ -17,6 +17,7 @@ cdef class WriteBuffer:
     cdef object _transport
     cdef object _lock
     cdef Turns _turns
+    cdef object _budget
     cdef list _pending
     cdef Py_ssize_t _pending_size
     cdef Py_ssize_t _gather_below
@@ -35,5 +36,7 @@ cdef class WriteBuffer:
     cpdef append(self, list frames)
     cpdef write_control(self, list frames)
     cpdef before_waiting(self)
-    @cython.locals(pending=list)
+    @cython.locals(pending=list, size=Py_ssize_t)
     cpdef flush(self)
+    @cython.locals(unsent=Py_ssize_t)
+    cpdef Py_ssize_t held(self) except -1

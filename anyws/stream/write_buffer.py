@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from anyws.core.connection import Connection
     from anyws.core.turns import Turns
     from anyws.net.transport import Transport
+    from anyws.stream.budget import ByteBudget
     from anyws.stream.lock import SendLock
 
 __all__ = ["CLOGGED", "NOT_TAKEN", "TAKEN", "WriteBuffer"]
@@ -51,9 +52,11 @@ class WriteBuffer:
         transport: where they go.
         lock: held by whoever sends a message in several frames.
         turns: what counts the operations between two checkpoints.
+        budget: what counts the bytes of all connections, if anything does.
     """
 
     __slots__ = (
+        "_budget",
         "_connection",
         "_flush_due",
         "_gather_below",
@@ -71,7 +74,12 @@ class WriteBuffer:
     )
 
     def __init__(
-        self, connection: Connection, transport: Transport, lock: SendLock, turns: Turns
+        self,
+        connection: Connection,
+        transport: Transport,
+        lock: SendLock,
+        turns: Turns,
+        budget: ByteBudget | None = None,
     ) -> None:
         self._connection = connection
         self._inbound = connection.inbound
@@ -79,6 +87,7 @@ class WriteBuffer:
         self._transport = transport
         self._lock = lock
         self._turns = turns
+        self._budget = budget
         self._pending: list[bytes] = []
         self._pending_size = 0
         self._flush_due = False
@@ -152,8 +161,9 @@ class WriteBuffer:
         pending = self._pending
         if not pending:
             return
+        size = self._pending_size
         self._pending = []
-        self.written += self._pending_size
+        self.written += size
         self._pending_size = 0
         if self.finished:
             return
@@ -161,6 +171,13 @@ class WriteBuffer:
             self._transport.write(pending[0])
         else:
             self._transport.writelines(pending)
+        if self._budget is not None and self._transport.unsent:
+            self._budget.grow(size)
+
+    def held(self) -> int:
+        """Return the bytes that wait here or in the transport."""
+        unsent: int = self._transport.unsent
+        return self._pending_size + unsent
 
     def _flush_gathered(self) -> None:
         self._flush_due = False

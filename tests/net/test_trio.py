@@ -10,7 +10,7 @@ import trio
 import trio.testing
 from anyio.abc import SocketAttribute
 
-from anyws.net import _trio
+from anyws.net import _socket, _trio
 from anyws.net._trio import TrioNetwork, TrioTransport
 from anyws.net.transport import current_network
 
@@ -171,6 +171,41 @@ async def test_the_helper_is_out_of_reach_of_a_cancellation(socket_peer):
     assert received == [bytes(2**22)]
     transport.abort()
     peer.close()
+
+
+class AbortAtStep(trio.abc.Instrument):
+    """Drops a transport just before a step of the task that finishes its writes."""
+
+    def __init__(self, transport, step):
+        self.transport = transport
+        self.left = step
+
+    def before_task_step(self, task):
+        if task.name.endswith("._write_while_needed"):
+            self.left -= 1
+            if self.left == 0:
+                self.transport.abort()
+
+
+@pytest.mark.parametrize("gathers", [True, False], ids=["sendmsg", "without sendmsg"])
+@pytest.mark.parametrize("step", [1, 2], ids=["before it began", "after the socket was ready"])
+async def test_abort_before_the_helper_has_its_turn(pair, sink_class, step, gathers, monkeypatch):
+    """It was scheduled already, and finds a closed socket and nothing to write."""
+    monkeypatch.setattr(_socket, "_CAN_GATHER", gathers)
+    transport, fake, _ = pair
+    sink = sink_class()
+    transport.attach(sink)
+    fake.takes = [1]
+    instrument = AbortAtStep(transport, step)
+    trio.lowlevel.add_instrument(instrument)
+    try:
+        transport.write(b"abc")
+        await sink.gone.wait()
+        await anyio.wait_all_tasks_blocked()
+    finally:
+        trio.lowlevel.remove_instrument(instrument)
+    assert (instrument.left, sink.lost) == (0, [None])
+    assert fake.calls == [(b"abc", 1)]
 
 
 async def test_the_parked_task_ends_with_its_task_group():
