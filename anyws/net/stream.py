@@ -154,6 +154,9 @@ class StreamTransport(Transport):
                 size += len(pieces[-1])
             chunk = b"".join(pieces)
         await self._stream.send(chunk)
+        if self._lost:
+            # The task that reads has met the loss meanwhile, and counted everything out.
+            return
         self._backlog_size -= len(chunk)
         if self.clogged and self._backlog_size <= self._high_water // 4:
             self.clogged = False

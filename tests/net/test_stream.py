@@ -144,6 +144,40 @@ async def test_abort_frees_a_send_that_hangs(sink_class):
     assert one.closed
 
 
+class LostWhileSending(Recorder):
+    """``receive`` fails while ``send`` is under way, and ``send`` returns all the same."""
+
+    def __init__(self):
+        super().__init__()
+        self.sending = anyio.Event()
+        self.failed = anyio.Event()
+
+    async def send(self, item):
+        self.sending.set()
+        with anyio.CancelScope(shield=True):
+            await self.failed.wait()
+        self.sent.append(item)
+
+    async def receive(self, max_bytes=65536):
+        await self.sending.wait()
+        self.failed.set()
+        raise anyio.BrokenResourceError
+
+
+async def test_nothing_is_unsent_after_a_loss_in_the_middle_of_a_send(sink_class):
+    sink = sink_class()
+    stream = LostWhileSending()
+    async with anyio.create_task_group() as tg:
+        transport = StreamTransport(stream, tg)
+        transport.attach(sink)
+        transport.write(b"abc")
+        transport.write(bytes(65536))
+        await transport.receive_more()
+        assert transport.unsent == 0
+    assert stream.sent == [b"abc"]
+    assert (transport.unsent, len(sink.lost)) == (0, 1)
+
+
 async def test_its_task_outlives_a_cancelled_task_group_until_abort():
     one, other = lockstep_pair()
     with anyio.fail_after(5):
