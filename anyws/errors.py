@@ -9,6 +9,8 @@ Exception
 +-- ConnectionClosed               the connection is over, for good
     +-- ConnectionClosedOK         ... in good order (also an anyio.EndOfStream)
     +-- ConnectionClosedError      ... otherwise (also an anyio.BrokenResourceError)
+
+All of them can be copied and pickled.
 """
 
 from __future__ import annotations
@@ -67,11 +69,14 @@ class RejectedHandshake(HandshakeError):
     def __init__(
         self, status: int, reason: str, headers: Sequence[tuple[str, str]], body: bytes
     ) -> None:
-        super().__init__(f"the server answered {status} {reason}".rstrip())
+        super().__init__(status, reason, headers, body)
         self.status = status
         self.reason = reason
         self.headers = headers
         self.body = body
+
+    def __str__(self) -> str:
+        return f"the server answered {self.status} {self.reason}".rstrip()
 
 
 class InvalidURI(ValueError):
@@ -92,11 +97,17 @@ class ProtocolError(Exception):
 
     Attributes:
         rule: the rule, with its section and the close code we answer with.
+        detail: what exactly was wrong, or an empty string.
     """
 
     def __init__(self, rule: Rule, detail: str = "") -> None:
-        super().__init__(f"{rule.text}{': ' + detail if detail else ''} ({rule.section})")
+        super().__init__(rule, detail)
         self.rule = rule
+        self.detail = detail
+
+    def __str__(self) -> str:
+        detail = f": {self.detail}" if self.detail else ""
+        return f"{self.rule.text}{detail} ({self.rule.section})"
 
 
 class Close(NamedTuple):

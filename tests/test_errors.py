@@ -135,13 +135,35 @@ def test_the_code_is_the_peers():
     assert "sent 1011 (internal error) 'ours'" in str(error)
 
 
-@pytest.mark.parametrize("kind", [ConnectionClosed, ConnectionClosedOK, ConnectionClosedError])
-@pytest.mark.parametrize("duplicate", [copy.copy, lambda e: pickle.loads(pickle.dumps(e))])
-def test_a_closed_connection_can_be_told_to_another_process(kind, duplicate):
-    error = kind(Close(1000, "a"), Close(1001), CloseCause.GOING_AWAY, True, "detail")
+FACTS = (Close(1000, "a"), Close(1001), CloseCause.GOING_AWAY, True, "detail")
+EXAMPLES = [
+    HandshakeError("no answer"),
+    InvalidHandshake("bad", status=426),
+    RejectedHandshake(401, "Unauthorized", [("A", "b")], b"body"),
+    InvalidURI("no scheme"),
+    ProtocolError(rules.TEXT_NOT_UTF8, "invalid start byte"),
+    ProtocolError(rules.MASK_MISSING),
+    ConnectionClosed(*FACTS),
+    ConnectionClosedOK(*FACTS),
+    ConnectionClosedError(*FACTS),
+]
+
+
+@pytest.mark.parametrize(
+    "duplicate", [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))]
+)
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+def test_each_can_be_told_to_another_process(error, duplicate):
     same = duplicate(error)
-    assert type(same) is kind
+    assert same is not error
+    assert type(same) is type(error)
     assert (same.args, str(same), vars(same)) == (error.args, str(error), vars(error))
+
+
+def test_no_exception_is_left_out():
+    own = [thing for thing in vars(errors).values() if isinstance(thing, type)]
+    kinds = {thing for thing in own if issubclass(thing, BaseException)}
+    assert {type(error) for error in EXAMPLES} == kinds
 
 
 def test_causes_read_differently():
