@@ -99,6 +99,7 @@ class Buffer(ByteReceiveStream):
             The bytes; ``b""`` at the end only (or for ``n`` 0).
 
         Raises:
+            anyio.ClosedResourceError: after ``aclose``, or when it is called meanwhile.
             BaseException: what ``fail`` was given, once everything before it was read.
 
         If cancelled: nothing is lost.
@@ -108,6 +109,7 @@ class Buffer(ByteReceiveStream):
             return self._take(self._size)
         if n:
             await self._wait_for_any()
+        self._check_not_closed()
         return self._take(n)
 
     async def read_into(self, memory: bytearray | memoryview, n: int) -> int:
@@ -115,6 +117,10 @@ class Buffer(ByteReceiveStream):
 
         Returns:
             The number of bytes, less than ``n`` only at the end.
+
+        Raises:
+            anyio.ClosedResourceError: as ``read``.
+            BaseException: what ``fail`` was given, once fewer than ``n`` bytes are left before it.
 
         If cancelled: nothing is lost; the bytes stay in the buffer.
         """
@@ -126,10 +132,16 @@ class Buffer(ByteReceiveStream):
         return len(data)
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
-        """Return at most ``max_bytes`` bytes; raises ``anyio.EndOfStream`` at the end."""
+        """Return at most ``max_bytes`` bytes, as soon as there are any.
+
+        Raises:
+            anyio.EndOfStream: there are no more.
+            anyio.ClosedResourceError: as ``read``.
+            BaseException: what ``fail`` was given, once everything before it was read.
+
+        If cancelled: nothing is lost.
+        """
         await anyio.lowlevel.checkpoint()
-        if self._abandoned:
-            raise anyio.ClosedResourceError
         await self._wait_for_any()
         if not self._chunks:
             raise anyio.EndOfStream
@@ -140,14 +152,14 @@ class Buffer(ByteReceiveStream):
         return self
 
     async def __anext__(self) -> bytes:
-        """Return the next piece."""
+        """Return the next piece; raises as ``read`` does."""
         await self._wait_for_any()
         if not self._chunks:
             raise StopAsyncIteration
         return self._take(len(self._chunks[0]) - self._start)
 
     async def aclose(self) -> None:
-        """Give up reading: what is there is dropped, and ``write`` raises from now on."""
+        """Give up reading: what is there is dropped, and to read or to ``write`` raises from now on."""
         self.abandon()
         await anyio.lowlevel.checkpoint()
 
@@ -179,6 +191,7 @@ class Buffer(ByteReceiveStream):
         """Wait until there are ``n`` bytes or the end has come; the limit is off meanwhile."""
         if self._eof or (n is not None and self._size >= n):
             await self._checkpoint_if_due()
+            self._check_not_closed()
             return
         self._collecting = True
         self._notify()
@@ -187,6 +200,7 @@ class Buffer(ByteReceiveStream):
                 await self._wait_for_data()
         finally:
             self._collecting = False
+        self._check_not_closed()
 
     async def _checkpoint_if_due(self) -> None:
         """Let others run after so many reads that found data ready."""
@@ -199,11 +213,16 @@ class Buffer(ByteReceiveStream):
             await self._checkpoint_if_due()
         while not self._chunks and not self._eof:
             await self._wait_for_data()
+        self._check_not_closed()
+
+    def _check_not_closed(self) -> None:
+        # The end may have been fed to a closed buffer, and is no answer to who asks for its content.
+        if self._abandoned:
+            raise anyio.ClosedResourceError
 
     async def _wait_for_data(self) -> None:
         """Wait until something was written or the end was; raises what ``fail`` was given."""
-        if self._abandoned:
-            raise anyio.ClosedResourceError
+        self._check_not_closed()
         if self._error is not None:
             raise self._error
         await self._wait_for_change()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, overload
 
-import anyio
-
 from anyws.enums import DataType
 from anyws.stream.buffer import Buffer
 
@@ -48,6 +46,7 @@ class WebSocketReader(Buffer):
                 what the message is.
 
         Raises:
+            anyio.ClosedResourceError: as ``read``.
             UnicodeDecodeError: a binary message that is not UTF-8 was asked for as text.
             ConnectionClosed: the connection ended before the message did.
 
@@ -57,6 +56,5 @@ class WebSocketReader(Buffer):
         return data.decode() if (kind or self.data_type) == DataType.TEXT else data
 
     async def _wait_for_data(self) -> None:
-        if self._abandoned:
-            raise anyio.ClosedResourceError
+        self._check_not_closed()
         await self._more(self._collecting)

@@ -221,17 +221,20 @@ async def test_reader_gives_up():
     assert buffer.size == 0
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        pytest.param(lambda buffer: buffer.read(1), id="read"),
-        pytest.param(lambda buffer: buffer.read(), id="read all"),
-        pytest.param(lambda buffer: buffer.read_into(bytearray(1), 1), id="read_into"),
-        pytest.param(lambda buffer: anext(buffer), id="anext"),
-    ],
-)
+WAYS_TO_READ = [
+    pytest.param(lambda buffer: buffer.read(1), id="read"),
+    pytest.param(lambda buffer: buffer.read(), id="read all"),
+    pytest.param(lambda buffer: buffer.read_into(bytearray(1), 1), id="read_into"),
+    pytest.param(lambda buffer: buffer.receive(1), id="receive"),
+    pytest.param(lambda buffer: anext(buffer), id="anext"),
+]
+
+
+@pytest.mark.parametrize("call", WAYS_TO_READ)
 @pytest.mark.parametrize("waiting", [False, True])
-async def test_every_way_to_read_ends_when_the_buffer_is_closed(call, waiting):
+@pytest.mark.parametrize("ended", [False, True])
+async def test_every_way_to_read_ends_when_the_buffer_is_closed(call, waiting, ended):
+    """Also where the end is fed before the task that waits has its turn."""
     buffer = Buffer()
 
     async def read():
@@ -243,7 +246,9 @@ async def test_every_way_to_read_ends_when_the_buffer_is_closed(call, waiting):
             if waiting:
                 tg.start_soon(read)
                 await anyio.wait_all_tasks_blocked()
-            await buffer.aclose()
+            buffer.abandon()
+            if ended:
+                buffer.feed_eof()
             if not waiting:
                 await read()
 
@@ -258,11 +263,17 @@ async def test_two_writers_wait_for_one_reader():
     assert sorted(await buffer.read(2) + await buffer.read(2)) == list(b"1234")
 
 
-async def test_reading_a_closed_buffer_that_ended():
+@pytest.mark.parametrize(
+    "call", [*WAYS_TO_READ, pytest.param(lambda buffer: buffer.read(0), id="read nothing")]
+)
+@pytest.mark.parametrize("read", [False, True])
+async def test_reading_a_closed_buffer_that_ended(call, read):
     buffer = filled(b"abc")
+    if read:
+        assert await buffer.read() == b"abc"
     await buffer.aclose()
     with pytest.raises(anyio.ClosedResourceError):
-        await buffer.receive()
+        await call(buffer)
 
 
 @pytest.mark.parametrize(
