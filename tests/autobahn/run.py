@@ -10,6 +10,7 @@ verdict is the one in ``expected.json``; NON-STRICT is a failure, and so is a ca
 
 import argparse
 import collections
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -156,11 +157,25 @@ def judge(results, cases):
     return lines
 
 
-def main():
+def tried(options, role, loop, cases, folder):
+    """Run the cases in one role on one loop; return whether the verdicts are the expected ones."""
+    start = time.monotonic()
+    results = Run(options, role, loop, cases, folder / f"{role}-{loop}").results()
+    seconds = time.monotonic() - start
+    differences = judge(results, cases)
+    verdicts = collections.Counter(behavior for behavior, _ in results.values())
+    counted = ", ".join(f"{count} {name}" for name, count in verdicts.most_common())
+    lines = [f"{options.library} {role} on {loop}: {len(cases)} cases, {counted}; {seconds:.0f} s"]
+    print(*lines, *differences, sep="\n", flush=True)
+    return not differences
+
+
+def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--suite", choices=["wstest", "kosoku"], default="wstest")
     parser.add_argument("--role", choices=[*ROLES, "both"], default="both")
-    parser.add_argument("--loop", choices=[*LOOPS, "all"], default="all")
+    parser.add_argument("--loop", choices=LOOPS, nargs="+", default=LOOPS)
+    parser.add_argument("--at-once", type=int, default=1, help="roles and loops side by side")
     parser.add_argument("--cases", default="quick", help="fast, quick, full or a list of patterns")
     parser.add_argument("--library", default="anyws", help="anyws, or websockets to compare with")
     parser.add_argument("--wstest", default=os.environ.get("WSTEST") or shutil.which("wstest"))
@@ -168,27 +183,24 @@ def main():
         "--limit", type=float, default=3600, help="seconds for one role on one loop"
     )
     parser.add_argument("--report", type=pathlib.Path, help="where to keep the suite's reports")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main():
+    options = arguments()
     if options.suite == "wstest" and not (options.wstest and os.path.exists(options.wstest)):
         print("NOT TESTED: there is no wstest; tests/autobahn/install.sh DIRECTORY installs it")
         return 1 if os.environ.get("ANYWS_REQUIRE_AUTOBAHN") else 0
     cases = expand(SELECTIONS.get(options.cases) or options.cases.split(","))
     folder = options.report or pathlib.Path(tempfile.mkdtemp(prefix="autobahn-"))
-    failed = False
-    for loop in LOOPS if options.loop == "all" else [options.loop]:
-        for role in ROLES if options.role == "both" else [options.role]:
-            start = time.monotonic()
-            results = Run(options, role, loop, cases, folder / f"{role}-{loop}").results()
-            seconds = time.monotonic() - start
-            differences = judge(results, cases)
-            verdicts = collections.Counter(behavior for behavior, _ in results.values())
-            counted = ", ".join(f"{count} {name}" for name, count in verdicts.most_common())
-            print(
-                f"{options.library} {role} on {loop}: {len(cases)} cases, {counted}; {seconds:.0f} s",
-                flush=True,
-            )
-            print(*differences, sep="\n", end="\n" if differences else "")
-            failed |= bool(differences)
+    roles = ROLES if options.role == "both" else [options.role]
+    with concurrent.futures.ThreadPoolExecutor(options.at_once) as pool:
+        runs = [
+            pool.submit(tried, options, role, loop, cases, folder)
+            for loop in options.loop
+            for role in roles
+        ]
+        failed = False in [run.result() for run in runs]
     print(f"reports are in {folder}" if failed or options.report else "as expected")
     if not failed and not options.report:
         shutil.rmtree(folder)
