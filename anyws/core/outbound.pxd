@@ -16,6 +16,7 @@ cdef class Outbound:
     cdef object _deflater
     cdef object _threshold
     cdef bint _deflating
+    cdef double _unused
     cdef _KeyPool _keys
 
     cpdef bint wants_deflate(self, Py_ssize_t size, compress)

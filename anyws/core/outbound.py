@@ -11,10 +11,13 @@ import anyws._wire.header as header  # noqa: PLR0402 - the form that a cimport c
 if TYPE_CHECKING:
     from anyws.core.deflate_streams import Deflater
 
-__all__ = ["Outbound"]
+__all__ = ["KEEP_COMPRESSOR", "Outbound"]
 
 #: Below this many bytes header and payload are joined, above it the payload is not copied.
 _JOIN_BELOW = 16384
+
+#: Seconds that a compressor is kept while no message is compressed.
+KEEP_COMPRESSOR = 30.0
 
 _FIN = 0x80
 _RSV1 = 0x40
@@ -56,7 +59,7 @@ class Outbound:
     Whatever a method returns must be sent, since the peer's decompressor will miss it otherwise.
     """
 
-    __slots__ = ("_deflater", "_deflating", "_keys", "_masked", "_threshold")
+    __slots__ = ("_deflater", "_deflating", "_keys", "_masked", "_threshold", "_unused")
 
     def __init__(
         self, *, masked: bool, deflater: Deflater | None = None, threshold: int = 0
@@ -65,6 +68,7 @@ class Outbound:
         self._deflater = deflater
         self._threshold = threshold
         self._deflating = False
+        self._unused = 0.0
         self._keys = _keys
 
     def wants_deflate(self, size: int, compress: bool | None) -> bool:
@@ -76,6 +80,7 @@ class Outbound:
     def message(self, opcode: int, payload: bytes, compress: bool | None) -> list[bytes]:
         """Encode one whole message; ``compress`` None leaves the choice to the threshold."""
         if self._deflater is not None and self.wants_deflate(len(payload), compress):
+            self._unused = 0.0
             return self.encode(_FIN | _RSV1 | opcode, self._deflater.compress(payload))
         return self.encode(_FIN | opcode, payload)
 
@@ -110,7 +115,13 @@ class Outbound:
         """Encode a control frame, whose payload is at most 125 bytes."""
         return header.frame(_FIN | opcode, payload, self._keys.take() if self._masked else None)
 
-    def release(self) -> None:
-        """Give back the compressor's memory; the peer does not notice."""
-        if self._deflater is not None and not self._deflating:
+    def rest(self, seconds: float) -> None:
+        """Let ``seconds`` pass; give back the memory of a compressor that was not used for long.
+
+        What a new one writes refers to nothing before it, so the peer does not notice.
+        """
+        if self._deflater is None:
+            return
+        self._unused = 0.0 if self._deflating else self._unused + seconds
+        if self._unused >= KEEP_COMPRESSOR:
             self._deflater.reset()

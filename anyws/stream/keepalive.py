@@ -8,7 +8,9 @@ interval or the timeout, half a second at most).
 
 Any byte from the peer counts as life. After ``interval`` seconds without one a ping is sent, and its
 ``timeout`` runs from the moment the ping has left the write buffer. Both stand still while we
-ourselves do not read although data may wait: then a missing pong says nothing about the peer.
+ourselves do not read although data may wait: then a missing pong says nothing about the peer. The
+same holds when a tick comes late, because the machine slept or something blocked the event loop; but
+the silence counts then, so that the ping that finds out is sent at once.
 """
 
 from __future__ import annotations
@@ -123,6 +125,11 @@ class Keepalive:
             self._silent_since += elapsed
         if self._deadline is not None:
             self._deadline += elapsed
+
+    def held_up(self, seconds: float) -> None:
+        """Give the peer ``seconds`` more to answer, since we did not run: its pong may wait unread."""
+        if self._deadline is not None:
+            self._deadline += seconds
 
     def tick(
         self,

@@ -27,7 +27,8 @@ class Ticker:
 
     def __init__(self, task_group: TaskGroup, options: ConnectionOptions) -> None:
         self._task_group = task_group
-        self._length = tick_length(options.ping_interval, options.ping_timeout)
+        #: Seconds between two ticks, when nothing holds them up.
+        self.length = tick_length(options.ping_interval, options.ping_timeout)
         self._running = False
         self.connections: set[WebSocket] = set()
 
@@ -45,7 +46,7 @@ class Ticker:
     async def _run(self) -> None:
         last = anyio.current_time()
         while True:
-            await anyio.sleep(self._length)
+            await anyio.sleep(self.length)
             now = anyio.current_time()
             for websocket in tuple(self.connections):
                 websocket.tick(now, now - last, self._task_group)

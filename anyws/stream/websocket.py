@@ -280,6 +280,9 @@ class WebSocket(ObjectStream["str | bytes"]):
             self._keepalive.heard()
         elif inbound.full and not receiver.waiting:
             self._keepalive.stand_still(elapsed)
+        elif elapsed > 2 * self._ticker.length:
+            self._keepalive.held_up(elapsed)
+        self._connection.outbound.rest(elapsed)
         if inbound.pings:
             source.answer_control_frames()
         seen, self._messages_seen = self._messages_seen, inbound.messages_taken

@@ -3,7 +3,7 @@
 import pytest
 
 from anyws.core.deflate_streams import Deflater
-from anyws.core.outbound import Outbound
+from anyws.core.outbound import KEEP_COMPRESSOR, Outbound
 from anyws.enums import Opcode
 
 #: Bytes from which on header and payload are not joined.
@@ -106,24 +106,35 @@ def test_what_is_small_or_masked_goes_in_one_piece(size):
     assert len(frames) == (1 if size < JOIN_BELOW else 2)
 
 
-def test_release_forgets_the_messages_before():
+def test_a_compressor_is_given_back_when_it_was_not_used_for_long():
+    """It shows in what it writes: only one that was kept refers to the message before."""
     outbound = deflating()
-    first = outbound.message(Opcode.TEXT, b"Hello", None)
-    outbound.release()
-    assert outbound.message(Opcode.TEXT, b"Hello", None) == first
-    assert outbound.message(Opcode.TEXT, b"Hello", None) == [b"\xc1\x05" + AGAIN]
+
+    def hello():
+        return outbound.message(Opcode.TEXT, b"Hello", None)[0][2:]
+
+    assert [hello(), hello()] == [HELLO, AGAIN]
+    outbound.rest(KEEP_COMPRESSOR - 1)
+    assert hello() != HELLO
+    outbound.rest(KEEP_COMPRESSOR - 1)
+    assert hello() != HELLO
+    outbound.rest(KEEP_COMPRESSOR - 1)
+    outbound.rest(1)
+    assert [hello(), hello()] == [HELLO, AGAIN]
 
 
-def test_release_waits_for_the_end_of_a_message():
+def test_a_compressor_is_kept_within_a_message():
     outbound = deflating()
-    outbound.fragment(Opcode.TEXT, b"Hello", final=False)
-    outbound.release()
-    (data,) = outbound.fragment(Opcode.CONTINUATION, b"Hello", final=True)
-    # The tail that was held back, then a reference to the first fragment.
-    assert data == bytes.fromhex("8009 0000ffff") + AGAIN
+    outbound.message(Opcode.TEXT, b"Hello", None)
+    outbound.fragment(Opcode.TEXT, b"", final=False)
+    outbound.rest(KEEP_COMPRESSOR + 1)
+    (frame,) = outbound.fragment(Opcode.CONTINUATION, b"Hello", final=True)
+    assert frame[2:] == AGAIN
+    outbound.rest(KEEP_COMPRESSOR - 1)
+    assert outbound.message(Opcode.TEXT, b"Hello", None)[0][2:] != HELLO
 
 
-def test_release_without_a_compressor_does_nothing():
+def test_rest_without_compression():
     outbound = Outbound(masked=False)
-    outbound.release()
+    outbound.rest(KEEP_COMPRESSOR)
     assert outbound.message(Opcode.TEXT, b"Hello", None) == [b"\x81\x05Hello"]

@@ -214,6 +214,29 @@ def test_clock_that_did_not_start_stands_still(ticked):
     assert writer.written == 6
 
 
+async def test_a_tick_that_comes_late_leaves_the_peer_its_time(raw_client):
+    """The machine slept, or something blocked the loop: the pong may lie there unread."""
+    async with (
+        raw_client(ping_interval=20, ping_timeout=20) as (websocket, peer),
+        anyio.create_task_group() as tg,
+    ):
+        # Ahead of the true time, so that the true ticks change nothing.
+        start = anyio.current_time() + 1000
+        websocket.tick(start, 0.5, tg)
+        websocket.tick(start + 1000, 1000, tg)
+        assert (await peer.receive_frame()).opcode == 9
+        websocket.tick(start + 1000.5, 0.5, tg)
+        websocket.tick(start + 2000, 999.5, tg)
+        await websocket.send("open")
+        assert (await peer.receive_frame()).opcode == 1
+        websocket.tick(start + 2019.5, 0.5, tg)
+        await websocket.send("open")
+        websocket.tick(start + 2020, 0.5, tg)
+        with pytest.raises(ConnectionClosedError) as caught:
+            await websocket.send("lost")
+        assert caught.value.cause is CloseCause.PING_TIMEOUT
+
+
 async def test_a_pong_answers_all_pings_before_it():
     pings = Pings()
     added = [pings.add() for _ in range(4)]
