@@ -66,7 +66,7 @@ def connect(
         checkpoint_interval: operations that found work ready between two checkpoints.
 
     Returns:
-        An async context manager that gives a ``WebSocket``.
+        An async context manager that gives a ``WebSocket``; it can be entered once.
 
     Raises:
         InvalidURI, ValueError: an argument is wrong; raised by the call itself.
@@ -131,9 +131,13 @@ def client_over(
         An async context manager that gives a ``WebSocket``.
 
     Raises:
-        See ``connect``; an ``anyio.BrokenResourceError`` takes the place of ``OSError``.
+        InvalidURI, ValueError: an argument is wrong; raised by the call itself.
+        anyio.BrokenResourceError: the stream broke or ended before the server had answered.
+        TimeoutError: the connection was not open in time.
+        RejectedHandshake: the server answered with another status than 101.
+        InvalidHandshake: the server's answer breaks a rule of RFC 6455, section 4.
 
-    If cancelled while it opens: the stream is closed.
+    If cancelled while it opens: the stream is closed. For the end of the block see ``ConnectionLifetime``.
     """
     options = _options(limits, ping_interval, ping_timeout, close_timeout, checkpoint_interval)
     opening = ClientOpening(

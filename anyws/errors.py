@@ -175,7 +175,7 @@ class ConnectionClosed(Exception):
 
     @property
     def code(self) -> int:
-        """The close code of the connection: the peer's, or 1006 without a close frame."""
+        """The peer's close code, or 1006 without a close frame."""
         return self.received.code if self.received else CloseCode.ABNORMAL_CLOSURE
 
     @property

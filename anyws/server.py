@@ -78,7 +78,11 @@ class Server:
 
     @property
     def port(self) -> int:
-        """The TCP port of the first socket; raises ``ValueError`` for a UNIX socket."""
+        """The TCP port of the first socket.
+
+        Raises:
+            ValueError: the server listens on a UNIX socket.
+        """
         address = self._addresses[0]
         if not isinstance(address, tuple):
             raise ValueError(f"the server listens on a UNIX socket, {address!r}")  # noqa: TRY004
@@ -367,11 +371,13 @@ def accept(
         An async context manager that gives a ``WebSocket``.
 
     Raises:
+        TypeError, ValueError: an argument is wrong; raised by the call itself.
         HandshakeError: the request was refused, or answered by ``process_request``.
         TimeoutError: the request did not come in time.
         anyio.BrokenResourceError: the client went away.
 
-    If cancelled while it opens: the client is answered 503 and the stream is closed.
+    If cancelled while it opens: the client is answered 503 and the stream is closed. For the end of the
+    block see ``ConnectionLifetime``.
     """
     options = ConnectionOptions(
         limits=limits or Limits(),

@@ -72,7 +72,11 @@ class Buffer(ByteReceiveStream):
         self.write_nowait(bytes(data))
 
     def write_nowait(self, data: bytes) -> None:
-        """Append ``data`` whatever the limit."""
+        """Append ``data`` whatever the limit.
+
+        Raises:
+            RuntimeError: after ``feed_eof``.
+        """
         if self._eof:
             raise RuntimeError("write after feed_eof")
         if data and not self._abandoned:
@@ -119,6 +123,7 @@ class Buffer(ByteReceiveStream):
             The number of bytes, less than ``n`` only at the end.
 
         Raises:
+            ValueError: ``memory`` has fewer than ``n`` bytes.
             anyio.ClosedResourceError: as ``read``.
             BaseException: what ``fail`` was given, once fewer than ``n`` bytes are left before it.
 

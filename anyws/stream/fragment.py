@@ -70,6 +70,7 @@ class FragmentContext:
         Raises:
             TypeError: ``data`` is of another kind than the first piece; it is not sent.
             RuntimeError: the message is finished already, or the block is not entered.
+            anyio.BusyResourceError: another task is sending a piece of this message.
             ConnectionClosed: the connection is closing or closed.
 
         If cancelled: this piece was not sent, or was sent whole; the block decides what

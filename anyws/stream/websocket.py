@@ -114,7 +114,14 @@ class WebSocket(ObjectStream["str | bytes"]):
         return self._receiver.next_message(False)
 
     def __aiter__(self) -> WebSocket:
-        """Iterate over the messages; ends when the connection is closed in good order."""
+        """Iterate over the messages; ends when the connection is closed in good order.
+
+        Raises:
+            ConnectionClosedError: it ended otherwise.
+            anyio.BusyResourceError: another task is receiving.
+
+        If cancelled: no message is lost.
+        """
         return self
 
     def __anext__(self) -> Coroutine[Any, Any, str | bytes]:
@@ -125,14 +132,39 @@ class WebSocket(ObjectStream["str | bytes"]):
         """Iterate over the messages as streams, each as soon as it begins.
 
         A reader that is left before its end is skipped: the rest of its message is dropped when the
-        next one is asked for, here or by ``receive``.
+        next one is asked for, here or by ``receive``. Ends when the connection is closed in good order.
+
+        Returns:
+            An async iterator of ``WebSocketReader``.
+
+        Raises:
+            ConnectionClosedError: the connection ended otherwise; raised by the iteration.
+            anyio.BusyResourceError: another task is receiving.
+
+        If cancelled while it waits for the next message: nothing is lost.
         """
         return Readers(self._receiver)
 
     # Sending
 
     async def send(self, item: str | bytes | bytearray | memoryview) -> None:
-        """Send one message; see ``WebSocketWriter.send``."""
+        """Send one message: ``str`` as text, bytes-like as binary.
+
+        Returns when the message is in the write buffer and the buffer is below its high-water
+        mark (``Limits.send_buffer`` bytes). Any number of tasks may send; they queue in order.
+        ``WebSocketWriter.send`` takes further arguments.
+
+        Args:
+            item: the message.
+
+        Raises:
+            TypeError: ``item`` is something else; nothing was sent.
+            ConnectionClosed: the connection is closing or closed.
+            RuntimeError: this task has a ``fragment()`` open, and would wait for itself.
+
+        If cancelled: the message was either not admitted, and nothing of it is sent, or it is
+        delivered whole. The connection stays usable.
+        """
         # Mostly there is nothing to wait for, and another coroutine would cost as much as the rest.
         taken = self._write_buffer.try_send(item, None)
         if taken != TAKEN:
@@ -140,6 +172,11 @@ class WebSocket(ObjectStream["str | bytes"]):
 
     async def send_eof(self) -> None:
         """Send a close frame with code 1000 and go on receiving until the peer has answered it.
+
+        Returns when the close frame is in the write buffer; nothing happens when one was sent before.
+
+        Raises:
+            ConnectionClosed: the connection ended while what was sent before was still waiting.
 
         If cancelled: the close frame was sent or not.
         """
@@ -191,7 +228,10 @@ class WebSocket(ObjectStream["str | bytes"]):
         await self._closing.close(code, reason)
 
     async def aclose(self) -> None:
-        """Close the connection with code 1000; in a cancelled scope, drop it at once."""
+        """Close the connection with code 1000, within ``close_timeout``; see ``close``.
+
+        If cancelled, or called in a cancelled scope: the connection is dropped at once.
+        """
         await self._closing.close(1000)
 
     async def close_for(self, cause: CloseCause, code: int) -> None:
@@ -243,12 +283,12 @@ class WebSocket(ObjectStream["str | bytes"]):
 
     @property
     def remote_address(self) -> Any:
-        """The peer's address: host and port, a path, or ``None`` where the stream has none."""
+        """The peer's address, as host and port or as a path; ``None`` where the stream has none."""
         return self.extra(SocketAttribute.remote_address, None)
 
     @property
     def buffered(self) -> int:
-        """Bytes held now: received and not yet taken, and queued to send."""
+        """Bytes held now, those received and not yet taken and those queued to send."""
         return self._source.held() + self._write_buffer.held()
 
     def statistics(self) -> Statistics:

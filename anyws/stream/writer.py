@@ -99,6 +99,7 @@ class WebSocketWriter:
         Raises:
             TypeError: ``data`` is something else; nothing was sent.
             ConnectionClosed: the connection is closing or closed.
+            RuntimeError: this task has a ``fragment()`` open, and would wait for itself.
 
         If cancelled: the message was either not admitted, and nothing of it is sent, or it is
         delivered whole. The connection stays usable.
@@ -131,7 +132,10 @@ class WebSocketWriter:
 
         Raises:
             TypeError: a chunk is neither ``str`` nor bytes-like, or of two kinds.
+            ValueError: ``chunksize`` or ``drain_every`` is below 1.
+            UnicodeDecodeError: bytes that are sent as text are not UTF-8.
             ConnectionClosed: the connection is closing or closed.
+            RuntimeError: this task has a ``fragment()`` open, and would wait for itself.
 
         If cancelled, or if reading ``buffer`` raises: before the first fragment nothing has
         happened; after it the message cannot be finished, so no final frame is sent and
@@ -148,6 +152,9 @@ class WebSocketWriter:
         Args:
             force: send although the connection is closing.
             compress: whether to compress; ``None`` decides by the first fragment.
+
+        Returns:
+            An async context manager, to be entered once; what its end does is told at ``FragmentContext``.
         """
         return FragmentContext(self, force=force, compress=compress)
 
@@ -210,7 +217,10 @@ class WebSocketWriter:
         self._buffer.append(self._connection.outbound.encode(first, payload))
 
     async def flush(self) -> None:
-        """Send what ``write_frame`` put into the write buffer.
+        """Send what ``write_frame`` put into the write buffer; waits while it is above its high-water mark.
+
+        Raises:
+            ConnectionClosed: the connection ended while this waited.
 
         If cancelled: what is in the buffer is sent all the same.
         """

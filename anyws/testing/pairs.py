@@ -32,6 +32,12 @@ class WebSocketPair:
         client: further arguments for ``client_over``.
         server: further arguments for ``accept``.
         **options: arguments for both.
+
+    Raises:
+        TypeError, ValueError: an argument is wrong; raised by the call itself.
+        HandshakeError: the two did not agree; raised when the block is entered.
+
+    If cancelled: both connections are dropped at once.
     """
 
     def __init__(

@@ -46,6 +46,10 @@ def _masked(payload: bytes, mask: bytes) -> bytes:
 class RawPeer:
     """The other side of a connection, byte by byte; written without any code of the library.
 
+    Each method that receives raises ``anyio.EndOfStream`` when the stream ends before what it waits for.
+
+    If cancelled: ``receive_exactly`` loses nothing; the others may have taken a part of what they wait for.
+
     Args:
         stream: an open byte stream, which is the caller's to close.
     """
@@ -55,7 +59,15 @@ class RawPeer:
         self._data = bytearray()
 
     async def request(self, *lines: str, target: str = "/") -> bytes:
-        """Ask for a connection as a client, with further header lines; return the answer's head."""
+        """Ask for a connection as a client.
+
+        Args:
+            *lines: further header lines.
+            target: the path to ask for.
+
+        Returns:
+            The answer's head, without the empty line that ends it.
+        """
         head = [
             f"GET {target} HTTP/1.1",
             "Host: memory",
@@ -69,7 +81,14 @@ class RawPeer:
         return await self._head()
 
     async def answer(self, *lines: str) -> bytes:
-        """Accept a client's request, with further header lines; return the request's head."""
+        """Accept a client's request, whatever it asks for.
+
+        Args:
+            *lines: further header lines of the answer.
+
+        Returns:
+            The request's head, without the empty line that ends it.
+        """
         request = await self._head()
         key = next(
             line.partition(b":")[2].strip()
@@ -101,7 +120,13 @@ class RawPeer:
     async def send_frame(
         self, first: int, payload: bytes = b"", *, mask: bytes | None = None
     ) -> None:
-        """Send a frame; with a ``mask`` of 4 bytes it is masked, as a client's must be."""
+        """Send a frame, right or wrong.
+
+        Args:
+            first: the first byte: FIN, reserved bits and opcode, such as ``0x81`` for a whole text.
+            payload: at most 2**63 - 1 bytes.
+            mask: 4 bytes to mask it with, as a client must.
+        """
         await self.send(self.frame(first, payload, mask=mask))
 
     @staticmethod
@@ -120,7 +145,7 @@ class RawPeer:
         return head + mask + _masked(payload, mask)
 
     async def receive_exactly(self, count: int) -> bytes:
-        """Return ``count`` bytes; raises ``anyio.EndOfStream`` when they do not come."""
+        """Return ``count`` bytes."""
         while len(self._data) < count:
             self._data += await self.stream.receive()
         data = bytes(self._data[:count])
@@ -141,7 +166,11 @@ class RawPeer:
         return Frame(first, payload, masked)
 
     async def receive_close(self) -> tuple[int, str]:
-        """Return code and reason of the next frame, which must be a close frame."""
+        """Return code and reason of the next frame; without a code it is 1005.
+
+        Raises:
+            AssertionError: it is not a close frame.
+        """
         frame = await self.receive_frame()
         if frame.opcode != Opcode.CLOSE:
             raise AssertionError(f"expected a close frame, got {frame!r}")
@@ -150,7 +179,11 @@ class RawPeer:
         return int.from_bytes(frame.payload[:2], "big"), frame.payload[2:].decode()
 
     async def receive_eof(self) -> None:
-        """Wait for the end of the stream, which must come without another byte."""
+        """Wait for the end of the stream.
+
+        Raises:
+            AssertionError: another byte came before it.
+        """
         try:
             data = bytes(self._data) or await self.stream.receive()
         except anyio.EndOfStream:

@@ -48,7 +48,16 @@ class MemoryStream(ByteStream):
         self.closed = False
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
-        """Return at most ``max_bytes`` bytes; raises ``anyio.EndOfStream`` at the end."""
+        """Return at most ``max_bytes`` bytes, as soon as there are any.
+
+        Raises:
+            anyio.EndOfStream: the other end sends no more.
+            anyio.BrokenResourceError: the pair was ``reset``.
+            anyio.ClosedResourceError: this end is closed.
+            anyio.BusyResourceError: another task is receiving.
+
+        If cancelled: nothing is lost.
+        """
         if self._receiving:
             raise anyio.BusyResourceError("receiving from")
         await anyio.lowlevel.checkpoint()
@@ -71,7 +80,15 @@ class MemoryStream(ByteStream):
         return data
 
     async def send(self, item: bytes) -> None:
-        """Send ``item``, waiting while the pipe is full; cancelled, a part may have gone."""
+        """Send ``item``, waiting while the pipe is full.
+
+        Raises:
+            anyio.BrokenResourceError: the other end is closed, or the pair was ``reset``.
+            anyio.ClosedResourceError: this end is closed.
+            anyio.BusyResourceError: another task is sending.
+
+        If cancelled: a part may have gone, and nothing tells how much.
+        """
         if self._sending:
             raise anyio.BusyResourceError("sending to")
         await anyio.lowlevel.checkpoint()

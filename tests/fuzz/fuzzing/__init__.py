@@ -1,0 +1,1 @@
+"""What the fuzz tests, ``run.py`` and ``sanitize.sh`` share."""
