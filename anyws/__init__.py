@@ -20,6 +20,7 @@ from anyws.errors import (
 )
 from anyws.limits import Limits
 from anyws.server import Server, accept, serve
+from anyws.stream.broadcast import broadcast
 from anyws.stream.buffer import Buffer
 from anyws.stream.fragment import FragmentContext
 from anyws.stream.reader import WebSocketReader
@@ -55,6 +56,7 @@ __all__ = [
     "WebSocketReader",
     "WebSocketWriter",
     "accept",
+    "broadcast",
     "client_over",
     "connect",
     "serve",

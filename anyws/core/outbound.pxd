@@ -20,6 +20,7 @@ cdef class Outbound:
     cdef _KeyPool _keys
 
     cpdef bint wants_deflate(self, Py_ssize_t size, compress)
+    cpdef bint sends_plain(self, Py_ssize_t size, compress)
     cpdef list message(self, int opcode, bytes payload, compress)
     cpdef list encode(self, int first, bytes payload)
     cpdef bytes control(self, int opcode, bytes payload)

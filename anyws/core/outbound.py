@@ -77,6 +77,10 @@ class Outbound:
             return False
         return compress is True or size >= self._threshold
 
+    def sends_plain(self, size: int, compress: bool | None) -> bool:
+        """Tell whether a message of ``size`` bytes goes as it is: not masked and not compressed."""
+        return not (self._masked or self.wants_deflate(size, compress))
+
     def message(self, opcode: int, payload: bytes, compress: bool | None) -> list[bytes]:
         """Encode one whole message; ``compress`` None leaves the choice to the threshold."""
         if self._deflater is not None and self.wants_deflate(len(payload), compress):

@@ -30,8 +30,10 @@ cdef class WriteBuffer:
 
     @cython.locals(opcode=int, payload=bytes)
     cpdef try_send(self, data, compress)
-    @cython.locals(lone=bint)
     cpdef put_message(self, int opcode, bytes payload, compress)
+    cpdef bint offer(self, int opcode, bytes payload, list frames, compress) except -1
+    @cython.locals(lone=bint)
+    cdef _put(self, list frames)
     @cython.locals(pending=list, frame=bytes)
     cpdef append(self, list frames)
     cpdef write_control(self, list frames)

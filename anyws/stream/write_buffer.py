@@ -128,9 +128,30 @@ class WriteBuffer:
         """Append a message, and flush unless more is likely to follow at once."""
         if len(payload) >= _TURN_BYTES:
             self._turns.left -= len(payload) // _TURN_BYTES
+        self._put(self._outbound.message(opcode, payload, compress))
+
+    def offer(
+        self, opcode: int, payload: bytes, frames: list[bytes], compress: bool | None
+    ) -> bool:
+        """Put one message of many connections into the buffer, if its sender would not have to wait.
+
+        Args:
+            opcode: TEXT or BINARY.
+            payload: the message.
+            frames: the same, encoded without a mask and uncompressed, for whoever needs no other.
+            compress: as for ``put_message``.
+        """
+        if self._lock.locked or self._transport.clogged or self._connection.state is not _OPEN:
+            return False
+        if not self._outbound.sends_plain(len(payload), compress):
+            frames = self._outbound.message(opcode, payload, compress)
+        self._put(frames)
+        return True
+
+    def _put(self, frames: list[bytes]) -> None:
         self.messages_sent += 1
         lone = not (self._pending or self._inbound.messages or self._sent_lately)
-        self.append(self._outbound.message(opcode, payload, compress))
+        self.append(frames)
         if lone or self._pending_size >= self._gather_below:
             self._sent_lately = True
             self.flush()
