@@ -84,7 +84,14 @@ class InvalidURI(ValueError):
 
 
 class Rule(NamedTuple):
-    """One rule of the protocol: the section that states it, and the code that answers a breach."""
+    """One rule of the protocol.
+
+    Attributes:
+        name: a short name, for programs.
+        section: the section that states it, such as ``"RFC 6455, section 5.1"``.
+        text: the rule as a sentence.
+        code: the close code that answers a breach.
+    """
 
     name: str
     section: str
@@ -111,7 +118,12 @@ class ProtocolError(Exception):
 
 
 class Close(NamedTuple):
-    """A close frame, sent or received; ``code`` is 1005 when the frame carried none."""
+    """A close frame, sent or received.
+
+    Attributes:
+        code: the close code; 1005 when the frame carried none.
+        reason: the reason, or an empty string.
+    """
 
     code: int
     reason: str = ""
@@ -150,6 +162,7 @@ class ConnectionClosed(Exception):
         sent: our close frame, or ``None``.
         cause: what happened locally.
         began_by_us: whether our close frame was the first; ``None`` when there was none at all.
+        detail: what exactly went wrong, or an empty string.
     """
 
     def __init__(

@@ -29,7 +29,8 @@ autodoc_member_order = "bysource"
 autodoc_class_signature = "mixed"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
-napoleon_use_ivar = True
+napoleon_attr_annotations = False
+napoleon_use_ivar = False
 napoleon_use_rtype = False
 python_maximum_signature_line_length = 80
 
@@ -95,14 +96,23 @@ def _improve_docstring(
 
 def _link(match: re.Match[str]) -> str:
     name, first = match.groups()
-    if first in anyws.__all__ or first in anyws.testing.__all__:
+    if first in anyws.__all__ or first in anyws.testing.__all__ or first in _DESCRIBED:
         # The fields of these are arguments of their class, which have no place of their own.
         target = first if first in {"Limits", "Deflate"} else name
         return f":py:obj:`{name} <{target}>`"
     return match[0]
 
 
+def _improve_signature(
+    app: Sphinx, what: str, name: str, obj: object, options: object, arguments: str, returns: str
+) -> tuple[str, str] | None:
+    """Say that what a plain function returns is awaited; it is not said by an ``async`` then."""
+    match = re.fullmatch(r"Coroutine\[Any, Any, (.+)\]", returns or "")
+    return (arguments, f"Awaitable[{match[1]}]") if match else None
+
+
 def setup(app: Sphinx) -> None:
     """Say when Sphinx is to call the functions above."""
     app.connect("missing-reference", _resolve)
+    app.connect("autodoc-process-signature", _improve_signature)
     app.connect("autodoc-process-docstring", _improve_docstring)

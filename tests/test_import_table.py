@@ -48,7 +48,6 @@ FORBIDDEN_IN_CORE = {"logging", "time", "socket", "select", "threading"}
 #: Imports inside functions: the choice of a backend, and optional dependencies.
 LATE = {
     "net.transport": {"anyws.net._trio", "anyws.net._asyncio"},
-    "cli": {"trio", "uvloop", "anyws.demo.server"},
 }
 
 

@@ -99,8 +99,11 @@ async def run_demo(host: str, port: int, backend: str) -> int:
                 task_group.start_soon(display.run)
                 await anext(aiter(signals))
                 display.say(f"stopping, {_count(demo.traffic.connections)} to close")
-                task_group.start_soon(_stop_at_once, signals, task_group.cancel_scope)
-                await server.aclose(_GRACE)
+                # Ends before the signals do: nobody may wait for them after that.
+                async with anyio.create_task_group() as stopping:
+                    stopping.start_soon(_stop_at_once, signals, task_group.cancel_scope)
+                    await server.aclose(_GRACE)
+                    stopping.cancel_scope.cancel()
                 task_group.cancel_scope.cancel()
     if failure is not None:
         raise OSError(failure.errno, f"cannot listen on {host}:{port}: {_reason(failure)}")

@@ -34,7 +34,14 @@ __all__ = ["Readers", "Statistics", "WebSocket"]
 
 
 class Statistics(NamedTuple):
-    """What went over a connection so far; bytes are counted on the wire, frame headers included."""
+    """What went over a connection so far.
+
+    Attributes:
+        messages_sent: messages that were sent.
+        messages_received: messages that the application has taken.
+        bytes_sent: bytes on the wire, frame headers included.
+        bytes_received: the same, of what came.
+    """
 
     messages_sent: int
     messages_received: int

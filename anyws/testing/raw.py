@@ -19,7 +19,13 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 class Frame(NamedTuple):
-    """A frame as it was on the wire, unmasked."""
+    """A frame as it was on the wire, unmasked.
+
+    Attributes:
+        first: the first byte: FIN, reserved bits and opcode.
+        payload: the payload, unmasked.
+        masked: whether it was masked.
+    """
 
     first: int
     payload: bytes

@@ -64,6 +64,8 @@ async def test_plain_http(run_demo, loop_name):
         with pytest.raises(anyws.RejectedHandshake):
             async with demo.connect("/"):
                 pass
+        # With nobody to wait for it ends within the same turn of the loop.
+        assert await demo.stop() == 0
 
 
 @pytest.mark.anyio
@@ -231,7 +233,7 @@ def test_interrupted_before_the_signals_are_taken_over(monkeypatch, capsys):
     async def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("anyws.cli.run_demo", interrupted)
+    monkeypatch.setattr("anyws.cli.demo.run_demo", interrupted)
     assert main(["demo"]) == 0
     assert capsys.readouterr() == ("", "")
 
@@ -247,7 +249,7 @@ def test_an_error_of_the_system_is_one_line(monkeypatch, capsys, error, text):
     async def failing(*arguments):
         raise error
 
-    monkeypatch.setattr("anyws.cli.run_demo", failing)
+    monkeypatch.setattr("anyws.cli.demo.run_demo", failing)
     assert main(["demo"]) == 1
     assert capsys.readouterr() == ("", text)
 

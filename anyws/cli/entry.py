@@ -1,0 +1,88 @@
+"""The command line: what was typed, the command that does it, and how it failed."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+from anyws.cli.demo import add_demo
+from anyws.cli.echo import add_echo
+from anyws.cli.errors import ExitCode, describe, exit_code_of
+from anyws.cli.serve import add_serve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["main"]
+
+_EPILOG = """\
+exit codes:
+  0    done: the connection was closed in good order, or the server was stopped
+  1    failed, such as a server that cannot be reached
+  2    the command line or the installation does not allow it
+  3    the server refused the WebSocket handshake
+  4    the connection ended with an error code, or without a close frame
+  5    it took too long
+  130  interrupted
+
+"anyws COMMAND --help" explains a command.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: the command line without the program's name; ``None`` takes it from ``sys.argv``.
+
+    Returns:
+        The exit code: 0 done, 1 failed, 2 the command line or the installation does not allow it;
+        ``ExitCode`` has the others.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    _log(options.verbose)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except BrokenPipeError:
+        return _output_closed()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told in one line
+        if options.verbose:
+            traceback.print_exception(error)
+        print(f"{parser.prog}: {describe(error)}", file=sys.stderr)
+        return exit_code_of(error)
+    except KeyboardInterrupt:
+        # Only before the signals are taken over, or after: nobody is connected then.
+        return ExitCode.DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="anyws",
+        description="WebSockets on asyncio, uvloop and trio.",
+        epilog=_EPILOG,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add_serve(commands)
+    add_echo(commands)
+    add_demo(commands)
+    return parser
+
+
+def _log(verbose: bool) -> None:
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    if verbose:
+        logging.getLogger("anyws").setLevel(logging.DEBUG)
+
+
+def _output_closed() -> int:
+    """End as programs do whose output nobody reads any more."""
+    # Python would fail once more when it flushes what is left at its end.
+    sys.stdout = sys.stderr
+    return ExitCode.FAILED
