@@ -2,6 +2,8 @@ from anyws.core.connection cimport Connection
 from anyws.core.inbound cimport Inbound
 from anyws.stream.write_buffer cimport WriteBuffer
 
+cdef Py_ssize_t _RECEIVE_SIZE
+
 cdef class TransportReceiver:
     cdef Connection _connection
     cdef Inbound _inbound
@@ -11,6 +13,8 @@ cdef class TransportReceiver:
     cdef object _on_lost
     cdef object _budget
     cdef Py_ssize_t _noted
+    cdef bint _filled
+    cdef bint _wide
     cdef bytearray _scratch
     cdef object _view
     cdef object _large_view

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TransportReceiver"]
 
+_RECEIVE_SIZE = len(scratch.view)
+
 
 class TransportReceiver:
     """Feeds the core of one open connection with what its transport receives.
@@ -38,6 +40,7 @@ class TransportReceiver:
     __slots__ = (
         "_budget",
         "_connection",
+        "_filled",
         "_inbound",
         "_large_view",
         "_noted",
@@ -46,6 +49,7 @@ class TransportReceiver:
         "_scratch",
         "_transport",
         "_view",
+        "_wide",
         "_write_buffer",
         "bytes_received",
         "eof",
@@ -71,6 +75,8 @@ class TransportReceiver:
         self._on_lost = on_lost
         self._budget = budget
         self._noted = 0
+        self._filled = False
+        self._wide = connection.limits.receive_buffer >= _RECEIVE_SIZE
         self._scratch = scratch.buffer
         self._view = scratch.view
         self._large_view = scratch.large_view
@@ -85,12 +91,13 @@ class TransportReceiver:
         self.error: Exception | None = None
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the transport's signature
-        """Return where the next bytes go."""
-        return self._large_view if self._inbound.expects_much() else self._view
+        """Return where the next bytes go; more of them for a peer that sends faster than we read."""
+        return self._large_view if self._filled or self._inbound.expects_much() else self._view
 
     def buffer_updated(self, count: int) -> None:
         """Parse the bytes that have come."""
         inbound = self._inbound
+        self._filled = self._wide and count >= _RECEIVE_SIZE
         inbound.receive_data(self._scratch, count)
         self.heard = True
         self.bytes_received += count

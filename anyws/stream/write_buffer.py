@@ -37,7 +37,7 @@ CLOGGED = 2
 #: Bytes that count as one operation more, so that a task that sends large messages lets others run too.
 _TURN_BYTES = 16384
 #: Bytes of pending frames that are worth a system call of their own.
-_GATHER_BELOW = 32768
+_GATHER_BELOW = 65536
 
 _OPEN = State.OPEN
 _TEXT = 1

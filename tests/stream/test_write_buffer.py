@@ -90,10 +90,10 @@ def test_answers_to_what_has_come_leave_together(side):
 
 def test_enough_leaves_without_waiting_for_the_round(side):
     side.buffer.try_send("a", None)
-    side.buffer.try_send(bytes(20_000), None)
+    side.buffer.try_send(bytes(40_000), None)
     assert len(side.writes) == 1
-    side.buffer.try_send(bytes(20_000), None)
-    assert [len(data) for data in side.writes] == [3, 2 * 20_004]
+    side.buffer.try_send(bytes(40_000), None)
+    assert [len(data) for data in side.writes] == [3, 2 * 40_004]
     side.transport.next_round()
     assert len(side.writes) == 2
 
