@@ -105,6 +105,11 @@ class Page:
         """Start what reports that it has started, such as ``serve``, and return what it reports."""
         return await self.task_group.start(partial(function, *args, **keywords))
 
+    async def stop(self):
+        """Stop the servers that run, so that the next program finds its port free."""
+        for server in self.servers:
+            await server.aclose(0)
+
     async def echo(self, **options):
         """Return a client's connection in memory, to a server that echoes."""
         client, server = await self.enter(WebSocketPair(**options))
