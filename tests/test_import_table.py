@@ -48,6 +48,8 @@ FORBIDDEN_IN_CORE = {"logging", "time", "socket", "select", "threading"}
 #: Imports inside functions: the choice of a backend, and optional dependencies.
 LATE = {
     "net.transport": {"anyws.net._trio", "anyws.net._asyncio"},
+    "cli.connect": {"anyws.cli.repl", "anyws.cli.terminal"},
+    "cli.colours": {"rich", "rich.console", "rich.highlighter", "rich.text"},
 }
 
 

@@ -8,6 +8,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
+from anyws.cli.connect import add_connect
 from anyws.cli.demo import add_demo
 from anyws.cli.echo import add_echo
 from anyws.cli.errors import ExitCode, describe, exit_code_of
@@ -26,7 +27,7 @@ exit codes:
   3    the server refused the WebSocket handshake
   4    the connection ended with an error code, or without a close frame
   5    it took too long
-  130  interrupted
+  130  interrupted with Ctrl-C
 
 "anyws COMMAND --help" explains a command.
 """
@@ -69,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add_connect(commands)
     add_serve(commands)
     add_echo(commands)
     add_demo(commands)
