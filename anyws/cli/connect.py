@@ -61,6 +61,25 @@ def add_connect(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     add_backend(parser)
     add_connecting(parser)
+    _add_script(parser)
+    group = parser.add_argument_group("on a terminal")
+    group.add_argument(
+        "--history",
+        default=default_path(),
+        metavar="FILE",
+        help="where to keep what was sent (default: %(default)s); a line that begins with a space "
+        "is not kept",
+    )
+    group.add_argument(
+        "--no-history",
+        dest="history",
+        action="store_const",
+        const=None,
+        help="keep nothing of what was sent",
+    )
+
+
+def _add_script(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what to send")
     group.add_argument(
         "--message",
@@ -96,21 +115,6 @@ def add_connect(commands: Commands[argparse.ArgumentParser]) -> None:
         type=seconds,
         metavar="SECONDS",
         help="give up with exit code 5 when it takes longer than this",
-    )
-    group = parser.add_argument_group("on a terminal")
-    group.add_argument(
-        "--history",
-        default=default_path(),
-        metavar="FILE",
-        help="where to keep what was sent (default: %(default)s); a line that begins with a space "
-        "is not kept",
-    )
-    group.add_argument(
-        "--no-history",
-        dest="history",
-        action="store_const",
-        const=None,
-        help="keep nothing of what was sent",
     )
 
 

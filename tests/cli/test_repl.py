@@ -127,6 +127,7 @@ def test_history_stays(on_terminal, echo_port, tmp_path):
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_signals(on_terminal, echo_port, backend):
     terminal = on_terminal("connect", f"localhost:{echo_port}", "--backend", backend, width=40)
+    terminal.wait_for_last(">")
     terminal.type("x" * 50)
     terminal.wait_for_last("x" * 13)
     # The rows are cut anew for the new width.
