@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 import termios
@@ -45,7 +44,7 @@ class Terminal:
     @property
     def width(self) -> int:
         """Columns that can be used; the last one is left alone, since terminals differ in when they wrap."""
-        return max(shutil.get_terminal_size().columns - 1, 10)
+        return max(self._size().columns - 1, 10)
 
     @contextmanager
     def editing(self) -> Iterator[None]:
@@ -90,7 +89,7 @@ class Terminal:
 
     def draw(self) -> None:
         """Draw what is typed, anew if it was drawn before."""
-        height = max(shutil.get_terminal_size().lines - 1, 1)
+        height = max(self._size().lines - 1, 1)
         view = self.editor.view(self.width, height)
         up = len(view.rows) - 1 - view.row
         text = self._erasing() + "\r\n".join(view.rows) + "\r"
@@ -100,6 +99,11 @@ class Terminal:
             text += f"\x1b[{view.column}C"
         self._write(text)
         self._shown, self._row = True, view.row
+
+    def _size(self) -> os.terminal_size:
+        # Not from COLUMNS, which does not change with the window.
+        columns, lines = os.get_terminal_size(self._input)
+        return os.terminal_size((columns or 80, lines or 24))
 
     def _leave(self, mark: str = "") -> None:
         """Leave what was typed where it stands, and go below it."""
