@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as with_seed
 from hypothesis import strategies as st
+from hypothesis.stateful import run_state_machine_as_test
 
-from fuzzing import deflate, handshake, wire
+from fuzzing import deflate, handshake, machine, wire
 
 PHASES = (Phase.explicit, Phase.generate, Phase.target, Phase.shrink)
 
@@ -31,14 +32,31 @@ class Target(NamedTuple):
     def run(self, examples, seed):
         """Check this many drawn inputs; raises what ``check`` raises, for the smallest input that does it."""
         body = given(self.inputs)(lambda drawn: self.check(drawn))
-        limited = settings(
-            max_examples=examples,
-            deadline=None,
-            database=None,
-            phases=PHASES,
-            suppress_health_check=list(HealthCheck),
-        )
-        with_seed(seed)(limited(body))()
+        with_seed(seed)(_settings(examples)(body))()
+
+
+class Machine(NamedTuple):
+    """A state machine in the place of a ``Target``; an input is a series of actions."""
+
+    name: str
+    invariant: str
+    machine: Any
+    corpus: dict[str, Any]
+
+    def run(self, examples, seed):
+        """Take this many series of actions; raises what one raises, for the shortest that does it."""
+        seeded = with_seed(seed)(type("Seeded", (self.machine,), {}))
+        run_state_machine_as_test(seeded, settings=_settings(examples))
+
+
+def _settings(examples):
+    return settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        phases=PHASES,
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 TARGETS = [
@@ -90,5 +108,11 @@ TARGETS = [
         handshake.check_response,
         handshake.RESPONSES,
         dict(handshake.head_corpus("responses")),
+    ),
+    Machine(
+        "cores",
+        "what one core says is what the other hears, in order and once, until a close frame or a cut",
+        machine.TwoCores,
+        {},
     ),
 ]
