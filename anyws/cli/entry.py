@@ -8,6 +8,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
+from anyws.cli.bench import add_bench
 from anyws.cli.connect import add_connect
 from anyws.cli.demo import add_demo
 from anyws.cli.echo import add_echo
@@ -73,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     add_connect(commands)
     add_serve(commands)
     add_echo(commands)
+    add_bench(commands)
     add_demo(commands)
     return parser
 

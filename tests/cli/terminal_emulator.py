@@ -72,6 +72,8 @@ class Screen:
             del self.rows[self.row + 1 :]
         elif command == "J" and number == 2:
             self.rows = [""] * (self.row + 1)
+        elif command == "K" and number == 2:
+            self.rows[self.row] = ""
         elif command == "H":
             self.row = self.column = 0
         elif command in "hl" and parameters.startswith("?"):
@@ -109,6 +111,10 @@ class Terminal:
     def wait_for(self, text):
         """Read until the screen shows ``text``."""
         self._read_until(lambda: text in self.screen.text, repr(text))
+
+    def wait_for_match(self, pattern):
+        """Read until the screen shows what matches ``pattern``."""
+        self._read_until(lambda: re.search(pattern, self.screen.text), f"what matches {pattern!r}")
 
     def wait_for_last(self, row):
         """Read until the last row of the screen is ``row``."""
