@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import logging
+import platform
 import sys
 import traceback
 from typing import TYPE_CHECKING
@@ -70,6 +72,9 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(
+        "--version", action=_ShowVersions, nargs=0, help="show what is installed, and end"
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add_connect(commands)
     add_serve(commands)
@@ -77,6 +82,23 @@ def _parser() -> argparse.ArgumentParser:
     add_bench(commands)
     add_demo(commands)
     return parser
+
+
+class _ShowVersions(argparse.Action):
+    """Shows what a report of a bug should say."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
+        found = [f"{name} {_version(name)}" for name in ("anyio", "trio", "uvloop", "rich")]
+        system = f"Python {platform.python_version()} on {platform.system()}"
+        print(f"{parser.prog} {_version('anyws')}, {system}, {', '.join(found)}")
+        parser.exit()
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def _log(verbose: bool) -> None:

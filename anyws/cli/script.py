@@ -96,6 +96,8 @@ class _Script:
             scope.cancel()
 
     async def _send_input(self) -> None:
+        if sys.stdin is None:  # as after "<&-" in a shell
+            return
         descriptor = sys.stdin.fileno()
         if self._options.once:
             # What stands on the command line is the one message.

@@ -23,7 +23,9 @@ _BRACKETED_PASTE, _PLAIN_PASTE = "\x1b[?2004h", "\x1b[?2004l"
 
 def can_edit() -> bool:
     """Whether somebody sits at a terminal that can move its cursor."""
-    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    # A stream that the shell closed is None.
+    terminals = all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
+    return terminals and os.environ.get("TERM") != "dumb"
 
 
 class Terminal:

@@ -1,11 +1,13 @@
 """How messages, close codes and errors are told."""
 
 import json
+import re
 import ssl
 
 import pytest
 
 import anyws
+from anyws.cli import main
 from anyws.cli.close_codes import close_line, explain
 from anyws.cli.errors import ExitCode, describe, exit_code_of
 from anyws.cli.printing import hex_dump, pretty_json, visible
@@ -109,11 +111,18 @@ def test_errors_are_one_line(error, code, text):
 
 
 def test_exit_codes_are_those_of_the_documentation(capsys):
-    from anyws.cli import main
-
     with pytest.raises(SystemExit) as caught:
         main(["--help"])
     assert caught.value.code == 0
     text = capsys.readouterr().out
     for code in ExitCode:
         assert f"\n  {int(code):<4} " in text
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert re.fullmatch(
+        r"anyws \S.*, Python 3\.\S+ on \w+, anyio 4\.\S+, trio .*\n", capsys.readouterr().out
+    )

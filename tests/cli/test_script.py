@@ -177,7 +177,8 @@ def test_who_reads_the_output_goes_away(echo_port):
 
 
 @pytest.mark.anyio
-async def test_interrupted(run_command, loop_name):
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_interrupted(run_command, anyio_backend_name):
     """Ctrl-C closes in good order, and what came before is in the output."""
     ended = anyio.Event()
     codes = []
@@ -191,7 +192,7 @@ async def test_interrupted(run_command, loop_name):
 
     async with anyio.create_task_group() as task_group:
         server = await task_group.start(anyws.serve, handler, "127.0.0.1")
-        arguments = ["connect", f"localhost:{server.port}", "--backend", loop_name]
+        arguments = ["connect", f"localhost:{server.port}", "--backend", anyio_backend_name]
         async with run_command(*arguments) as command:
             assert await command.line() == "last"
             assert await command.stop() == 128 + signal.SIGINT
