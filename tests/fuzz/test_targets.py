@@ -5,7 +5,7 @@ import random
 import pytest
 from fuzzing.targets import TARGETS
 
-EXAMPLES = 40
+EXAMPLES = 20
 
 
 @pytest.mark.parametrize(

@@ -87,8 +87,7 @@ class Driver:
             buffer = bytearray(piece + b"\xa5" * 9)
             inbound.receive_data(buffer, len(piece))
             if polite and not inbound.hungry:
-                # Above the limit there is what came at once, and one step of inflating.
-                assert inbound.held < self._case.receive_buffer + len(piece) + 65536 + 64
+                self._check_bound(len(piece))
             # It is used for another connection next.
             buffer[:] = bytes(len(buffer))
             self._act()
@@ -134,6 +133,15 @@ class Driver:
         inbound = self._connection.inbound
         if inbound.stopped and not inbound.full:
             inbound.resume()
+
+    def _check_bound(self, size):
+        """Check what is held after ``size`` bytes have come to a connection that was not full."""
+        inbound = self._connection.inbound
+        waiting = sum(len(message) for message in inbound.messages if message is not None)
+        # Above the limit there is what came at once, and one step of inflating.
+        bound = self._case.receive_buffer + size + 65536 + 64
+        assert inbound.held < bound
+        assert waiting < bound
 
     def _make_room(self):
         """Read what is there, since a receiver reads no more from the peer while it is full."""

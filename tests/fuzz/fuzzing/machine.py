@@ -7,8 +7,12 @@ from fuzzing.wire import BUILDS
 
 _ENDS = st.sampled_from([0, 1])
 _WINDOWS = st.integers(9, 15)
+# Messages that can refer to the ones before.
+_AGAIN = st.sampled_from(["what refers to a message before " * 4, b"the same, again and again" * 9])
 _PAYLOADS = (
-    st.sampled_from(["what refers to a message before " * 4, b"the same, again and again" * 9])
+    _AGAIN
+    | _AGAIN
+    | _AGAIN
     | st.text(max_size=40)
     | st.binary(max_size=300)
     | st.builds(lambda part, count: part * count, st.binary(max_size=9), st.integers(0, 9000))
@@ -180,6 +184,7 @@ class TwoCores(RuleBasedStateMachine):
         """Drop the compressor, as an idle connection does."""
         self.ends[end].connection.outbound.rest(1e6)
 
+    @precondition(lambda self: self._much_said())
     @rule(
         end=_ENDS,
         code=st.sampled_from([1000, 1001, 1005, 1011, 4000]),
@@ -207,6 +212,12 @@ class TwoCores(RuleBasedStateMachine):
         self.ends[end].take(count)
 
     @rule(end=_ENDS)
+    def flow(self, end):
+        """Deliver all that is on the way, and take it."""
+        self.deliver(end, len(self.ends[1 - end].wire))
+        self.ends[end].take(10_000)
+
+    @rule(end=_ENDS)
     def read(self, end):
         self.ends[end].read()
 
@@ -225,7 +236,7 @@ class TwoCores(RuleBasedStateMachine):
     def reach_end(self, end):
         self.ends[end].reach_end()
 
-    @precondition(lambda self: sum(len(end.said) for end in self.ends) > 3)
+    @precondition(lambda self: self._much_said())
     @rule(end=_ENDS)
     def cut(self, end):
         """Lose the stream: the end hears nothing more, and what it has sent may still arrive."""
@@ -290,6 +301,10 @@ class TwoCores(RuleBasedStateMachine):
         fine = {close.code, connection.sent.code} <= {1000, 1001, 1005}
         assert (type(error).__name__ == "ConnectionClosedOK") == fine
         assert any(began)
+
+    def _much_said(self):
+        # Else most series would be over before they began.
+        return sum(len(end.said) for end in self.ends) > 4
 
     def _pairs(self):
         ours, theirs = self.ends

@@ -52,6 +52,7 @@ class Machine(NamedTuple):
 def _settings(examples):
     return settings(
         max_examples=examples,
+        stateful_step_count=70,
         deadline=None,
         database=None,
         phases=PHASES,

@@ -108,13 +108,16 @@ def check_inbound(case):
 
 
 def inbound_corpus():
-    """Give each seed whole and byte by byte, for both roles."""
+    """Give each seed whole and byte by byte, for both roles, with little room and with much."""
     for name, data in corpus.seeds("frames").items():
+        single = [data[i : i + 1] for i in range(len(data))]
         for masked in (False, True):
             settings: Any = Settings(masked=masked, deflate=True)
-            yield f"{name}, masked={masked}", Case(0, settings, 65536, [data])
-            single = [data[i : i + 1] for i in range(len(data))]
-            yield f"{name}, byte by byte, masked={masked}", Case(0, settings, 65536, single)
+            for room in (1, 65536):
+                for seed in range(2):
+                    key = f"{name}, masked={masked}, room {room}, {seed}"
+                    yield key, Case(seed, settings, room, [data])
+                    yield f"{key}, byte by byte", Case(seed, settings, room, single)
 
 
 def check_stream(seed):
