@@ -201,7 +201,7 @@ class Server:
     async def _close_after(websocket: WebSocket, error: BaseException | None) -> None:
         """Close a connection as the end of its handler demands; not even cancelling hinders it."""
         cause, code = CloseCause.CLOSED_BY_US, 1000
-        if isinstance(error, ConnectionClosed):
+        if _only_says_closed(error):
             _logger.debug("handler ended with %r: %s", websocket, error)
         elif isinstance(error, Exception):
             _logger.error("handler of %r failed", websocket, exc_info=error)
@@ -219,6 +219,13 @@ class Server:
         except (TimeoutError, OSError, anyio.BrokenResourceError) as error:
             _logger.debug("handshake failed: %r", error)
             return None
+
+
+def _only_says_closed(error: BaseException | None) -> bool:
+    """Tell whether a handler, or all the tasks of its task group, met the end of a connection."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(ConnectionClosed)[1] is None
+    return isinstance(error, ConnectionClosed)
 
 
 async def serve(

@@ -1,5 +1,6 @@
 """What all tests share: the three loops, and a line that says which build is tested."""
 
+import collections
 import importlib.metadata
 import importlib.util
 import logging
@@ -56,3 +57,14 @@ def pytest_sessionstart(session):
     if os.environ.get("ANYWS_INSTALLED") and "site-packages" not in anyws.__file__:
         raise pytest.UsageError(f"the installed anyws is to be tested, not {anyws.__file__}")
     warnings.filterwarnings("error")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Tell at how many points each operation was cancelled, on each loop."""
+    points = collections.defaultdict(collections.Counter)
+    for report in terminalreporter.stats.get("passed", ()):
+        for operation, loop, count in dict(report.user_properties).get("cancelled", ()):
+            points[operation][loop] += count
+    for operation, loops in points.items():
+        counts = ", ".join(f"{loop} {count}" for loop, count in loops.items())
+        terminalreporter.write_line(f"cancelled at every point of {operation}: {counts}")

@@ -42,12 +42,17 @@ EXTRA = {
     "net._selector": {"asyncio"},
     "net._happy_eyeballs": {"asyncio"},
     "net._trio": {"trio"},
+    "cli.bench_live": {"rich"},
 }
 GUARDED = {"anyio", "asyncio", "trio", "uvloop", "h11", "zlib", "zlib_ng", "isal", "rich"}
 FORBIDDEN_IN_CORE = {"logging", "time", "socket", "select", "threading"}
 #: Imports inside functions: the choice of a backend, and optional dependencies.
 LATE = {
     "net.transport": {"anyws.net._trio", "anyws.net._asyncio"},
+    "cli.bench": {"resource"},
+    "cli.bench_report": {"anyws.cli.bench_live"},
+    "cli.connect": {"anyws.cli.repl", "anyws.cli.terminal"},
+    "cli.colours": {"rich", "rich.console", "rich.highlighter", "rich.text"},
 }
 
 

@@ -1,5 +1,6 @@
 """What ends a whole server beside its scope; what ends one connection is in test_server.py."""
 
+import logging
 from functools import partial
 
 import anyio
@@ -45,3 +46,34 @@ async def test_what_is_no_exception_ends_the_server_and_comes_out_of_it_alone():
             await tg.start(partial(visit, server.port, "/stop"))
             stop.set()
     assert codes == [1001, 1001]
+
+
+@pytest.mark.parametrize("also", [None, LookupError], ids=["alone", "with another"])
+async def test_the_end_of_a_connection_in_a_task_of_its_handler_is_no_error(caplog, also):
+    """A handler with a task group meets it wrapped in a group; what else is in there is an error."""
+    waiting = anyio.Event()
+
+    async def receive(client):
+        await client.receive()
+
+    async def fail():
+        try:
+            await anyio.sleep_forever()
+        finally:
+            if also is not None:
+                raise also
+
+    async def handler(client):
+        async with anyio.create_task_group() as outer, anyio.create_task_group() as inner:
+            inner.start_soon(receive, client)
+            outer.start_soon(fail)
+            waiting.set()
+
+    async with anyio.create_task_group() as tg:
+        server = await tg.start(anyws.serve, handler, "127.0.0.1")
+        async with anyws.connect(f"ws://127.0.0.1:{server.port}") as ws:
+            await waiting.wait()
+            await ws.close(4000)
+        await server.aclose()
+    records = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(records) == (0 if also is None else 1)

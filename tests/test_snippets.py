@@ -77,7 +77,7 @@ class Output(io.StringIO):
         return count
 
     async def wait_for(self, text):
-        with anyio.move_on_after(10):
+        with anyio.move_on_after(5):
             while self.getvalue() != text:
                 await self._changed.wait()
         assert self.getvalue() == text
@@ -104,6 +104,11 @@ class Page:
     async def start(self, function, *args, **keywords):
         """Start what reports that it has started, such as ``serve``, and return what it reports."""
         return await self.task_group.start(partial(function, *args, **keywords))
+
+    async def stop(self):
+        """Stop the servers that run, so that the next program finds its port free."""
+        for server in self.servers:
+            await server.aclose(0)
 
     async def echo(self, **options):
         """Return a client's connection in memory, to a server that echoes."""
@@ -175,7 +180,7 @@ async def run_page(name, backend, monkeypatch):
     for listener in listeners:
         listener.close()
     output = Output()
-    with anyio.fail_after(50), contextlib.redirect_stdout(output):
+    with anyio.fail_after(20), contextlib.redirect_stdout(output):
         async with anyio.create_task_group() as task_group:
             async with contextlib.AsyncExitStack() as stack:
                 page = Page(task_group, stack, output)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import logging
+import platform
 import sys
 import traceback
 from typing import TYPE_CHECKING
 
+from anyws.cli.bench import add_bench
+from anyws.cli.connect import add_connect
 from anyws.cli.demo import add_demo
 from anyws.cli.echo import add_echo
 from anyws.cli.errors import ExitCode, describe, exit_code_of
@@ -26,7 +30,7 @@ exit codes:
   3    the server refused the WebSocket handshake
   4    the connection ended with an error code, or without a close frame
   5    it took too long
-  130  interrupted
+  130  interrupted with Ctrl-C
 
 "anyws COMMAND --help" explains a command.
 """
@@ -68,11 +72,33 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(
+        "--version", action=_ShowVersions, nargs=0, help="show what is installed, and end"
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add_connect(commands)
     add_serve(commands)
     add_echo(commands)
+    add_bench(commands)
     add_demo(commands)
     return parser
+
+
+class _ShowVersions(argparse.Action):
+    """Shows what a report of a bug should say."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
+        found = [f"{name} {_version(name)}" for name in ("anyio", "trio", "uvloop", "rich")]
+        system = f"Python {platform.python_version()} on {platform.system()}"
+        print(f"{parser.prog} {_version('anyws')}, {system}, {', '.join(found)}")
+        parser.exit()
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def _log(verbose: bool) -> None:

@@ -6,9 +6,15 @@ import enum
 import os
 import ssl
 
-from anyws.errors import ConnectionClosed, HandshakeError, InvalidURI
+from anyws.cli.close_codes import close_line
+from anyws.cli.printing import visible
+from anyws.errors import ConnectionClosed, HandshakeError, InvalidURI, RejectedHandshake
 
 __all__ = ["CommandError", "ExitCode", "UsageError", "describe", "exit_code_of", "system_reason"]
+
+
+#: Characters of a refusal's text that are shown.
+_LONGEST_BODY = 300
 
 
 class ExitCode(enum.IntEnum):
@@ -64,7 +70,12 @@ def describe(error: Exception) -> str:
         return _describe_tls(error)
     if isinstance(error, OSError):
         return _describe_system(error)
-    if isinstance(error, (CommandError, ConnectionClosed, HandshakeError, ValueError)):
+    if isinstance(error, RejectedHandshake):
+        return _describe_rejection(error)
+    if isinstance(error, ConnectionClosed):
+        detail = f" ({_one_line(error.detail)})" if error.detail else ""
+        return f"{error.cause.value}{detail}: {close_line(error.code, error.reason)}"
+    if isinstance(error, (CommandError, HandshakeError, ValueError)):
         return _one_line(str(error)) or type(error).__name__
     return f"{type(error).__name__}: {_one_line(str(error))}"
 
@@ -75,9 +86,21 @@ def _describe_tls(error: ssl.SSLError) -> str:
             f"the server's certificate is not trusted: {error.verify_message} "
             "(--ca FILE trusts its authority, --insecure trusts anybody)"
         )
-    if error.reason == "WRONG_VERSION_NUMBER":
+    reason = getattr(error, "reason", None)  # what Python makes has none
+    if reason == "WRONG_VERSION_NUMBER":
         return "the server does not speak TLS on this port; is it ws:// instead of wss://?"
-    return f"TLS failed: {(error.reason or str(error)).replace('_', ' ').lower()}"
+    return f"TLS failed: {(reason or str(error)).replace('_', ' ').lower()}"
+
+
+def _describe_rejection(error: RejectedHandshake) -> str:
+    text = f"the server refused to open a WebSocket: {error.status} {error.reason}".rstrip()
+    headers = {name.lower(): value for name, value in error.headers}
+    if 300 <= error.status < 400 and "location" in headers:
+        text += f", it says to go to {headers['location']}"
+    elif headers.get("content-type", "").startswith("text/plain"):
+        body = _one_line(error.body.decode("utf-8", "replace"))
+        text += f": {body[:_LONGEST_BODY]}" if body else ""
+    return visible(text)
 
 
 def _describe_system(error: OSError) -> str:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from anyws.cli.errors import UsageError
-from anyws.stream.lifetime import sole_exception
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -32,7 +31,7 @@ def run(backend: str, function: Callable[..., Awaitable[int]], *arguments: Any) 
 
     Raises:
         UsageError: that event loop is not installed.
-        Exception: what the function raises; out of a task group when it is alone in there.
+        Exception: what the function raises; the first, if a task group raised several.
     """
     needed = BACKENDS[backend]
     if needed is not None and importlib.util.find_spec(needed[0]) is None:
@@ -46,7 +45,13 @@ def run(backend: str, function: Callable[..., Awaitable[int]], *arguments: Any) 
     try:
         return anyio.run(function, *arguments, backend=name, backend_options=loop_options)
     except BaseExceptionGroup as group:
-        error = sole_exception(group)
-        if error is group:
-            raise
-        raise error from None
+        error = _first(group)
+    # Out here nothing is added to what it says of itself.
+    raise error
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -45,7 +45,8 @@ class FragmentContext:
         self._compress = compress
         self._data_type = data_type
         self._kind: DataType | None = data_type
-        self._utf8: codecs.IncrementalDecoder | None = None
+        # The bytes of a text message may come from anywhere; the peer would close on bad ones.
+        self._utf8 = _utf8_decoder() if data_type is DataType.TEXT else None
         self._entered = False
         self._begun = False
         self._finished = False
@@ -73,34 +74,29 @@ class FragmentContext:
             anyio.BusyResourceError: another task is sending a piece of this message.
             ConnectionClosed: the connection is closing or closed.
 
-        If cancelled: this piece was not sent, or was sent whole; the block decides what
-        becomes of the message.
+        If cancelled: this piece was not sent and leaves no trace, so that the first piece after it may
+        be of either kind; or it was sent whole. The block decides what becomes of the message.
         """
         if not self._entered or self._finished:
             raise RuntimeError("the message is finished" if self._entered else "not entered")
         if self._sending:
             raise anyio.BusyResourceError("sending a fragment on")
-        payload = self._encode(data, final=final)
+        kind, payload = self._encode(data)
+        decoder = self._utf8
+        before = decoder.getstate() if decoder is not None else None
         self._sending = True
         try:
-            writer = self._writer
-            first = not self._begun
-            if first:
-                await writer.begin_message(force=self._force)
-            opcode = self._kind if first else Opcode.CONTINUATION
-            try:
-                await writer.send_fragment(
-                    opcode or 0, payload, final=final, force=self._force, compress=self._compress
-                )
-            except BaseException:
-                if first:
-                    writer.end_message()
-                raise
-            self._begun = True
-            if final:
-                self._finish()
+            if decoder is not None:
+                decoder.decode(payload, final)
+            await self._send_piece(kind, payload, final=final)
+        except BaseException:
+            if decoder is not None and before is not None:
+                decoder.setstate(before)
+            raise
         finally:
             self._sending = False
+        if final:
+            self._finish()
 
     async def __aexit__(
         self,
@@ -113,9 +109,9 @@ class FragmentContext:
             return
         if not self._begun:
             self._finished = True
-            if exc is None and self._kind is not None:
+            if exc is None and self._data_type is not None:
                 await self._writer.begin_message(force=self._force)
-                self._finish(self._kind)
+                self._finish(self._data_type)
             return
         reason = None if exc is None else repr(exc)
         if self._utf8 is not None and exc is None:
@@ -130,24 +126,37 @@ class FragmentContext:
         self._finish(Opcode.CONTINUATION)
         await anyio.lowlevel.checkpoint()
 
-    def _encode(self, data: str | bytes | bytearray | memoryview, *, final: bool) -> bytes:
+    def _encode(self, data: str | bytes | bytearray | memoryview) -> tuple[DataType, bytes]:
+        """Return the kind of message that a piece belongs to, and its payload."""
         if isinstance(data, str):
             kind, payload = DataType.TEXT, data.encode()
         elif isinstance(data, (bytes, bytearray, memoryview)):
             kind, payload = DataType.BINARY, bytes(data)
         else:
             raise TypeError(f"a message must be str or bytes-like, not {type(data).__name__}")
-        if self._data_type is None:
-            if self._kind is None:
-                self._kind = kind
-            elif self._kind is not kind:
-                raise TypeError(f"the message is {self._kind.name.lower()}, this piece is not")
-        elif self._kind is DataType.TEXT:
-            # The bytes of a text message may come from anywhere; the peer would close on bad ones.
-            if self._utf8 is None:
-                self._utf8 = _utf8_decoder()
-            self._utf8.decode(payload, final)
-        return payload
+        if self._data_type is not None:
+            return self._data_type, payload
+        if self._kind not in (None, kind):
+            raise TypeError(f"the message is {self._kind.name.lower()}, this piece is not")
+        return kind, payload
+
+    async def _send_piece(self, kind: DataType, payload: bytes, *, final: bool) -> None:
+        """Send one piece; nothing of it is kept here unless it was sent."""
+        writer = self._writer
+        first = not self._begun
+        if first:
+            await writer.begin_message(force=self._force)
+        opcode = kind if first else Opcode.CONTINUATION
+        try:
+            await writer.send_fragment(
+                opcode, payload, final=final, force=self._force, compress=self._compress
+            )
+        except BaseException:
+            if first:
+                writer.end_message()
+            raise
+        self._kind = kind
+        self._begun = True
 
     def _finish(self, opcode: int | None = None) -> None:
         """Let the next sender send, after the empty last fragment if ``opcode`` says to send one."""

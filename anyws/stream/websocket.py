@@ -37,7 +37,7 @@ class Statistics(NamedTuple):
     """What went over a connection so far.
 
     Attributes:
-        messages_sent: messages that were sent.
+        messages_sent: messages that were sent whole; one in fragments counts with its last.
         messages_received: messages that the application has taken.
         bytes_sent: bytes on the wire, frame headers included.
         bytes_received: the same, of what came.

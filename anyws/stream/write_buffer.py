@@ -95,7 +95,7 @@ class WriteBuffer:
         self._gather_below = min(_GATHER_BELOW, connection.limits.send_buffer)
         #: Bytes given to the transport so far.
         self.written = 0
-        #: Messages put into the buffer so far.
+        #: Messages put into the buffer so far; one in several frames counts with its last.
         self.messages_sent = 0
         #: Whether nothing can be sent any more, close frame and all.
         self.finished = False

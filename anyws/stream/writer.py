@@ -265,22 +265,27 @@ class WebSocketWriter:
         """Wait for the right to send a message in several frames."""
         await self._admit(force=force)
         self._lock.owner = anyio.get_current_task().id
-        self._buffer.messages_sent += 1
 
     async def send_fragment(
         self, opcode: int, payload: bytes, *, final: bool, force: bool, compress: bool | None
     ) -> None:
-        """Send one fragment at once; only between ``begin_message`` and ``end_message``."""
+        """Send one fragment at once; only between ``begin_message`` and ``end_message``.
+
+        The message counts as sent with its final fragment: without one the peer never gets it.
+        """
         await self._make_room(force=force)
         outbound = self._connection.outbound
         frames = outbound.fragment(opcode, payload, final=final, compress=compress)
         self._buffer.write_control(frames)
+        if final:
+            self._buffer.messages_sent += 1
 
     def finish_message(self, opcode: int, *, force: bool, compress: bool | None) -> None:
         """Send the empty last fragment, without waiting; raises when sending is over."""
         self._check(force=force)
         outbound = self._connection.outbound
         self._buffer.write_control(outbound.fragment(opcode, b"", final=True, compress=compress))
+        self._buffer.messages_sent += 1
 
     def end_message(self) -> None:
         """Let the next sender send."""

@@ -1,17 +1,23 @@
 """The command as a process of its own."""
 
 import datetime as dt
+import importlib.util
 import os
+import pathlib
 import re
 import signal
 import subprocess
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 
 import anyio
 import pytest
 import trustme
+from anyio.from_thread import start_blocking_portal
 from anyio.streams.buffered import BufferedByteReceiveStream
+
+import anyws
 
 _LONG_AGO = dt.datetime(2001, 1, 1, tzinfo=dt.UTC)
 
@@ -88,6 +94,73 @@ def _call(*arguments, cwd=None, text="", **variables):
 def call():
     """Give ``call(*arguments)``, which runs a command to its end."""
     return _call
+
+
+def _load(name):
+    """Load a module that lies here; the tests are not a package."""
+    spec = importlib.util.spec_from_file_location(
+        name, pathlib.Path(__file__).with_name(f"{name}.py")
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+emulator = _load("terminal_emulator")
+
+
+@pytest.fixture
+def on_terminal():
+    """Give ``on_terminal(*arguments)``, which starts a command on a pseudo-terminal."""
+    terminals = []
+
+    def start(*arguments, width=80, height=24, **variables):
+        variables = {"TERM": "xterm", "XDG_STATE_HOME": "/nonexistent", **variables}
+        terminals.append(
+            emulator.Terminal(arguments, environment(**variables), width=width, height=height)
+        )
+        return terminals[-1]
+
+    yield start
+    for terminal in terminals:
+        terminal.close()
+
+
+@pytest.fixture
+def make_screen():
+    return emulator.Screen
+
+
+@contextmanager
+def _serving(handler, **options):
+    async def start(task_status):
+        async with anyio.create_task_group() as task_group:
+            server = await task_group.start(partial(anyws.serve, handler, "127.0.0.1", **options))
+            task_status.started((server, task_group.cancel_scope))
+
+    with start_blocking_portal("asyncio") as portal:
+        future, (server, scope) = portal.start_task(lambda *, task_status: start(task_status))
+        try:
+            yield server.port
+        finally:
+            portal.call(scope.cancel)
+            future.result(20)
+
+
+@pytest.fixture
+def serving():
+    """Give ``with serving(handler) as port``, a server in a thread of its own."""
+    return _serving
+
+
+@pytest.fixture
+def echo_port():
+    async def echo(websocket):
+        async for message in websocket:
+            await websocket.send(message)
+
+    with _serving(echo) as port:
+        yield port
 
 
 @pytest.fixture

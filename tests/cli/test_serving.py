@@ -6,8 +6,10 @@ import ssl
 
 import anyio
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 import anyws
+from anyws.cli import main
 
 SHOUT = """
 import suffix
@@ -54,8 +56,9 @@ async def test_echo(run_command, loop_name):
 
 
 @pytest.mark.anyio
-async def test_serve_a_file(run_command, loop_name, folder):
-    arguments = ["--backend", loop_name, "--port", "0"]
+@pytest.mark.parametrize("anyio_backend", ["trio"])
+async def test_serve_a_file(run_command, folder):
+    arguments = ["--backend", "trio", "--port", "0"]
     # From another folder: what lies beside the file can be imported all the same.
     async with run_command("serve", folder / "shout.py", *arguments, cwd="/") as serve:
         await serve.listening()
@@ -101,11 +104,35 @@ async def test_options_of_a_server(run_command, authority, tmp_path):
     assert not path.exists()
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_port_in_use(call, backend):
+@pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
+def test_port_in_use(capsys, backend):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = call("echo", "--backend", backend, "--port", port)
-    assert done.returncode == 1
-    assert done.stderr == f"anyws: cannot listen on 127.0.0.1:{port}: address already in use\n"
-    assert done.stdout == ""
+        assert main(["echo", "--backend", backend, "--port", str(port)]) == 1
+    text = f"anyws: cannot listen on 127.0.0.1:{port}: address already in use\n"
+    assert capsys.readouterr() == ("", text)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--unix", "x", "--port", "1"], "give either --unix, or --host and --port"),
+        (["--key", "x"], "--key needs --certificate"),
+        (["--certificate", "/nonexistent.pem"], "cannot use /nonexistent.pem: no such file or directory"),
+    ],
+)  # fmt: skip
+def test_options_that_do_not_fit(capsys, arguments, text):
+    assert main(["echo", *arguments]) == 2
+    assert capsys.readouterr() == ("", f"anyws: {text}\n")
+
+
+def test_a_key_with_a_password(capsys, tmp_path, authority):
+    """It is refused, and not asked for on the terminal."""
+    key = serialization.load_pem_private_key((authority / "key.pem").read_bytes(), None)
+    encryption = serialization.BestAvailableEncryption(b"secret")
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
+    (tmp_path / "locked.pem").write_bytes(key.private_bytes(*form))
+    files = ["--certificate", str(authority / "chain.pem"), "--key", str(tmp_path / "locked.pem")]
+    assert main(["echo", *files]) == 2
+    error = capsys.readouterr().err
+    assert error == "anyws: the private key has a password; give a key without one\n"

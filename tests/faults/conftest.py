@@ -1,19 +1,32 @@
-"""A running server with raw peers, and the two sides that the tests of ``stream`` use."""
+"""A running server with raw peers, connections whose operations are cancelled at every point, and the two sides that the tests of ``stream`` use."""
 
 import importlib.util
+import os
 import pathlib
+import ssl
 from contextlib import asynccontextmanager
 from functools import partial
 
 import anyio
 import pytest
+import trustme
 
 import anyws
 
-_PATH = pathlib.Path(__file__).parents[1] / "stream" / "conftest.py"
-_spec = importlib.util.spec_from_file_location("anyws_tests_stream_conftest", _PATH)
-_stream = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_stream)
+
+def _load(path):
+    """Load a module by its path below the tests, which are not a package."""
+    name = "anyws_tests_" + path.replace("/", "_")
+    full_path = pathlib.Path(__file__).parents[1] / f"{path}.py"
+    spec = importlib.util.spec_from_file_location(name, full_path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_stream = _load("stream/conftest")
+_judge = _load("faults/judge")
+_cancel = _load("faults/cancel")
 
 RawClient = _stream.RawClient
 raw_client = _stream.raw_client
@@ -99,3 +112,44 @@ def until_fixture():
 def raw_peer():
     """The class: a ``RawPeer`` whose frames are masked."""
     return RawClient
+
+
+@pytest.fixture(scope="session")
+def contexts():
+    authority = trustme.CA()
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(server)
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    return server, client
+
+
+#: What operations are cancelled on; the second line is for those that differ there, unless all is asked for.
+WAYS = [("memory", True), ("tcp", False)]
+MORE_WAYS = [("tls", True), ("unix", False)]
+DIFFERENT = {"send", "fragment", "close", "connect", "serve"}
+if os.environ.get("ANYWS_CANCEL") == "all":
+    MORE_WAYS = []
+    WAYS = [
+        (kind, deflate) for kind in ("memory", "tcp", "tls", "unix") for deflate in (False, True)
+    ]
+
+
+def pytest_generate_tests(metafunc):
+    if "cancelling" in metafunc.fixturenames:
+        operation = metafunc.function.__name__.removeprefix("test_")
+        ways = WAYS + (MORE_WAYS if operation in DIFFERENT else [])
+        ids = [f"{kind}-{'deflate' if deflate else 'plain'}" for kind, deflate in ways]
+        metafunc.parametrize("cancelling", ways, ids=ids, indirect=True)
+
+
+@pytest.fixture
+def cancelling(request, anyio_backend, contexts, tmp_path):
+    """Give a ``Cancelling``; what it counts is told in the summary."""
+    name, options = anyio_backend
+    loop = "uvloop" if options.get("use_uvloop") else name
+    operation = request.node.originalname.removeprefix("test_")
+    given = _cancel.Cancelling(operation, loop, *request.param, tmp_path, contexts, _judge.Peer)
+    given.prove_open, given.prove_failed = _cancel.prove_open, _cancel.prove_failed
+    request.node.user_properties.append(("cancelled", given.counts))
+    return given

@@ -4,7 +4,9 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from anyws.enums import DataType
 from anyws.errors import CloseCause, ConnectionClosed, ConnectionClosedError
+from anyws.stream.fragment import FragmentContext
 from anyws.testing import WebSocketPair
 
 pytestmark = pytest.mark.anyio
@@ -339,3 +341,62 @@ async def test_refused_after_close(raw_client):
                 await stream.send("late")
         await peer.send_close()
         await peer.receive_eof()
+
+
+async def send_cancelled(websocket, stream, data, *, turns=0, **options):
+    """Let ``stream.send`` be cancelled after ``turns`` operations that need not wait."""
+    websocket.writer._turns.left = turns
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await stream.send(data, **options)
+    assert scope.cancelled_caught
+
+
+@pytest.mark.parametrize("final", [False, True])
+@pytest.mark.parametrize("turns", [0, 1])
+async def test_a_cancelled_first_piece_leaves_no_message(raw_client, turns, final):
+    """Neither while it waits for the lock and room, nor for the checkpoint of its own after that."""
+    async with raw_client(checkpoint_interval=1) as (websocket, peer):
+        async with websocket.writer.fragment() as stream:
+            await send_cancelled(websocket, stream, "never", turns=turns, final=final)
+        await websocket.send(b"next")
+        assert await frame(peer) == (0x82, b"next")
+        assert websocket.statistics().messages_sent == 1
+
+
+@pytest.mark.parametrize("final", [False, True])
+@pytest.mark.parametrize("turns", [0, 1])
+async def test_a_cancelled_first_piece_leaves_the_kind_open(raw_client, turns, final):
+    async with raw_client(checkpoint_interval=1) as (websocket, peer):
+        async with websocket.writer.fragment() as stream:
+            await send_cancelled(websocket, stream, "never", turns=turns, final=final)
+            await stream.send(b"bytes")
+            with pytest.raises(TypeError, match="binary"):
+                await stream.send("text")
+        assert [await frame(peer) for _ in range(2)] == [(0x02, b"bytes"), (0x80, b"")]
+        assert websocket.statistics().messages_sent == 1
+
+
+@pytest.mark.parametrize("final", [False, True])
+async def test_a_cancelled_piece_leaves_half_a_character_as_it_was(raw_client, final):
+    async with raw_client(checkpoint_interval=1) as (websocket, peer):
+        stream = FragmentContext(
+            websocket.writer, force=False, compress=None, data_type=DataType.TEXT
+        )
+        async with stream:
+            await send_cancelled(websocket, stream, b"\xc3", turns=1)
+            await stream.send(b"\xe2\x82")
+            await send_cancelled(websocket, stream, b"\xac", final=final)
+            await stream.send(b"\xac")
+        frames = [await frame(peer) for _ in range(3)]
+        assert frames == [(0x01, b"\xe2\x82"), (0x00, b"\xac"), (0x80, b"")]
+
+
+async def test_half_a_message_is_not_counted(raw_client):
+    async with raw_client() as (websocket, peer):
+        with pytest.raises(KeyError):
+            async with websocket.writer.fragment() as stream:
+                await stream.send("half")
+                raise KeyError
+        assert await frame(peer) == (0x01, b"half")
+        assert websocket.statistics().messages_sent == 0

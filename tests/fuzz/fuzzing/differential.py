@@ -80,9 +80,14 @@ class Driver:
     def run(self):
         """Feed the stream and return its outcome."""
         inbound = self._connection.inbound
+        polite = self._random.random() < 0.5
         for piece in self._case.pieces:
+            if polite:
+                self._make_room()
             buffer = bytearray(piece + b"\xa5" * 9)
             inbound.receive_data(buffer, len(piece))
+            if polite and not inbound.hungry:
+                self._check_bound(len(piece))
             # It is used for another connection next.
             buffer[:] = bytes(len(buffer))
             self._act()
@@ -128,6 +133,26 @@ class Driver:
         inbound = self._connection.inbound
         if inbound.stopped and not inbound.full:
             inbound.resume()
+
+    def _check_bound(self, size):
+        """Check what is held after ``size`` bytes have come to a connection that was not full."""
+        inbound = self._connection.inbound
+        waiting = sum(len(message) for message in inbound.messages if message is not None)
+        # Above the limit there is what came at once, and one step of inflating.
+        bound = self._case.receive_buffer + size + 65536 + 64
+        assert inbound.held < bound
+        assert waiting < bound
+
+    def _make_room(self):
+        """Read what is there, since a receiver reads no more from the peer while it is full."""
+        inbound = self._connection.inbound
+        inbound.hungry = False
+        while inbound.full and not inbound.ended:
+            if not inbound.messages:
+                # What fills it is a message that has not come whole.
+                inbound.hungry = True
+            self._take(1000)
+            self._give_way()
 
     def _outcome(self):
         connection = self._connection
@@ -193,7 +218,11 @@ def compare_with_reference(outcome, reference):
 
 def check_seed(builds, seed):
     """Put the stream of ``seed`` through all builds; raise ``AssertionError`` where two differ."""
-    case = random_case(seed)
+    return check_case(builds, random_case(seed))
+
+
+def check_case(builds, case):
+    """Put a stream through all builds; raise ``AssertionError`` where two differ."""
     reference = Reference(case.data, case.settings)
     outcomes = [Driver(build, case).run() for build in builds]
     for outcome in outcomes:
