@@ -37,6 +37,12 @@ def anyio_backend(request):
     return request.param
 
 
+@pytest.fixture(scope="session", autouse=True)
+def programs_without_development_mode():
+    """What a program writes is compared, and asyncio's debug mode writes more on a busy machine."""
+    os.environ.pop("PYTHONDEVMODE", None)
+
+
 def pytest_configure(config):
     # How long a callback took says how busy the machine is.
     logging.getLogger("asyncio").addFilter(
