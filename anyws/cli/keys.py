@@ -24,7 +24,8 @@ _CONTROLS = {
     "\x05": "end",
     "\x06": "right",
     "\x08": "backspace",
-    "\n": "newline",
+    # What was typed ahead, before the terminal was taken over, ends like this.
+    "\n": "enter",
     "\x0b": "kill right",
     "\x0c": "clear",
     "\r": "enter",

@@ -88,7 +88,7 @@ class WebSocket(ObjectStream["str | bytes"]):
         self._closing = Closing(connection, transport, options.close_timeout, self._closed)
         lock = SendLock()
         self._write_buffer = WriteBuffer(connection, transport, lock, turns, budget)
-        self.writer = WebSocketWriter(
+        self.writer: WebSocketWriter = WebSocketWriter(
             connection, transport, self._write_buffer, lock, turns, self._closing.fail
         )
         self._source = TransportReceiver(

@@ -45,7 +45,7 @@ class MemoryStream(ByteStream):
         self._outgoing = outgoing
         self._receiving = False
         self._sending = False
-        self.closed = False
+        self.closed: bool = False
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         """Return at most ``max_bytes`` bytes, as soon as there are any.
@@ -194,8 +194,8 @@ class FaultyStream(ByteStream):
         self.receive_fault: Fault = receive_fault
         self.send_limit = send_limit
         self.send_fault: Fault = send_fault
-        self.sent = 0
-        self.received = 0
+        self.sent: int = 0
+        self.received: int = 0
         self._stall = anyio.Event()
 
     def release(self) -> None:

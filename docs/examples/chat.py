@@ -51,9 +51,10 @@ class Room:
 
     async def serve(self, client: anyws.WebSocket) -> None:
         """Take part with one connection, whose first message is a name."""
-        with anyio.move_on_after(10) as scope:
+        name = None
+        with anyio.move_on_after(10):
             name = read(await client.receive()).get("name")
-        if scope.cancelled_caught or not name:
+        if not name:
             await client.close(1008, "what is your name?")
             return
         self.members[client] = name

@@ -114,11 +114,10 @@ def on_terminal():
     """Give ``on_terminal(*arguments)``, which starts a command on a pseudo-terminal."""
     terminals = []
 
-    def start(*arguments, width=80, height=24, **variables):
+    def start(*arguments, width=80, height=24, own_session=True, **variables):
         variables = {"TERM": "xterm", "XDG_STATE_HOME": "/nonexistent", **variables}
-        terminals.append(
-            emulator.Terminal(arguments, environment(**variables), width=width, height=height)
-        )
+        shape = {"width": width, "height": height, "own_session": own_session}
+        terminals.append(emulator.Terminal(arguments, environment(**variables), **shape))
         return terminals[-1]
 
     yield start

@@ -89,15 +89,18 @@ class Screen:
 class Terminal:
     """A command on a pseudo-terminal."""
 
-    def __init__(self, arguments, environment, width=80, height=24):
+    def __init__(self, arguments, environment, width=80, height=24, own_session=True):
         self.master, slave = os.openpty()
         self.screen = Screen(width)
         self.raw = ""
         self.resize(width, height)
         self.before = termios.tcgetattr(self.master)
+        # In a session of its own nobody could continue it, so the kernel would not stop it.
+        login = ["-c", _LOGIN] if own_session else []
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _LOGIN, "-m", "anyws", *map(str, arguments)],
-            stdin=slave, stdout=slave, stderr=slave, start_new_session=True, env=environment,
+            [sys.executable, *login, "-m", "anyws", *map(str, arguments)],
+            stdin=slave, stdout=slave, stderr=slave, env=environment,
+            **({"start_new_session": True} if own_session else {"process_group": 0}),
         )  # fmt: skip
         os.close(slave)
 

@@ -16,12 +16,12 @@ def keys(data):
     [
         ("héllo €".encode(), ["héllo €"]),
         (b"a\tb", ["a\tb"]),
-        (b"a\rb\n", ["a", "<enter>", "b", "<newline>"]),
+        (b"a\rb\n", ["a", "<enter>", "b", "<enter>"]),
         (b"\x01\x05\x03\x04\x1a\x7f\x08", ["<home>", "<end>", "<interrupt>", "<end of input>", "<suspend>", "<backspace>", "<backspace>"]),
         (b"\x1b[A\x1b[B\x1b[C\x1b[D\x1bOA\x1bOH", ["<up>", "<down>", "<right>", "<left>", "<up>", "<home>"]),
         (b"\x1b[3~\x1b[1~\x1b[4~\x1b[H\x1b[F", ["<delete>", "<home>", "<end>", "<home>", "<end>"]),
         (b"\x1b[1;5D\x1b[1;3C\x1bb\x1bf\x1bd", ["<word left>", "<word right>", "<word left>", "<word right>", "<kill word right>"]),
-        (b"\x1b\r", ["<newline>"]),
+        (b"\x1b\r\x1b\n", ["<newline>", "<newline>"]),
         # What means nothing here is no text.
         (b"\x1b[15~\x1b[99zx\x00\x1c\x1bq", ["x"]),
         # Escape by itself, and then something else.

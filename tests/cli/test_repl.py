@@ -138,6 +138,23 @@ def test_signals(on_terminal, echo_port, backend):
     assert terminal.attributes() == terminal.before
 
 
+def test_stopped_and_continued(on_terminal, echo_port):
+    terminal = on_terminal("connect", f"localhost:{echo_port}", own_session=False)
+    # Typed ahead, while the terminal is not yet taken over.
+    terminal.type("early\r")
+    terminal.wait_for("> early\n< early\n>")
+    terminal.type("half\x1a")
+    _, status = os.waitpid(terminal.process.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status)
+    # Whoever has the terminal now finds it as it was.
+    assert terminal.attributes() == terminal.before
+    terminal.process.send_signal(signal.SIGCONT)
+    terminal.type(" a text\r")
+    terminal.wait_for("> half a text\n< half a text\n>")
+    terminal.type("\x04")
+    assert terminal.end() == 0
+
+
 @pytest.mark.parametrize("rich", [True, False])
 def test_colours(on_terminal, echo_port, rich, tmp_path):
     if rich:
