@@ -149,7 +149,8 @@ class Peer:
         if not self._client:
             try:
                 await self._stream.send_eof()
-            except NotImplementedError:
+            except (NotImplementedError, RuntimeError, AttributeError):
+                # TLS cannot; the others are what anyio raises on uvloop when the stream is gone.
                 await self._stream.aclose()
         while True:
             self.judge.take(await self._stream.receive())
@@ -177,7 +178,7 @@ class Peer:
             payload = self._deflater.compress(payload) + self._deflater.flush(zlib.Z_SYNC_FLUSH)
             payload = payload[:-4]
         size = len(payload) // fragments + 1
-        pieces = [payload[start : start + size] for start in range(0, len(payload), size)]
+        pieces = [payload[start : start + size] for start in range(0, len(payload), size)] or [b""]
         for piece in pieces[:-1]:
             await self.send_frame(first, piece)
             first = CONTINUATION
