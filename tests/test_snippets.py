@@ -33,6 +33,8 @@ BLOCK = re.compile(r"^(```\w+|<!-- snippet)\n(.*?)^(?:```|-->)$", re.MULTILINE |
 #: Ports that pages mention; each run takes free ones in their place.
 PORTS = ("8765", "8443")
 RUN = anyio.run
+#: Lines of a block that can be copied to a file and run.
+WHOLE = {"import anyio", "import anyws"}
 
 
 class Block(NamedTuple):
@@ -191,7 +193,9 @@ async def run_page(name, backend, monkeypatch):
                     compiled = compile(
                         "\n" * block.line + code, name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
                     )
-                    awaitable = eval(compiled, namespace)
+                    # A program that imports all it needs is a file of its own for who reads the page.
+                    own = {"__name__": "__main__"} if set(code.split("\n")) >= WHOLE else namespace
+                    awaitable = eval(compiled, own)
                     if inspect.isawaitable(awaitable):
                         await awaitable
                     for program in page.programs:
@@ -200,6 +204,7 @@ async def run_page(name, backend, monkeypatch):
                     if block.output is not None:
                         await output.wait_for(block.output)
                     page.programs.clear()
+                    namespace.update(own)
                 assert set(page.servers) == page.used, "no block connects to a server of this page"
             task_group.cancel_scope.cancel()
 
