@@ -151,6 +151,7 @@ def test_stopped_and_continued(on_terminal, echo_port):
     terminal.process.send_signal(signal.SIGCONT)
     terminal.type(" a text\r")
     terminal.wait_for("> half a text\n< half a text\n>")
+    assert not terminal.attributes()[3] & termios.ICANON
     terminal.type("\x04")
     assert terminal.end() == 0
 

@@ -1,9 +1,12 @@
 """``anyws connect`` in pipes and scripts."""
 
+import contextlib
+import os
 import shlex
 import signal
 import subprocess
 import sys
+import threading
 
 import anyio
 import pytest
@@ -164,6 +167,36 @@ def test_the_server_closes(connect, serving, code, exit_code, text):
         found, output, error = connect(f"localhost:{port}", "--wait", "inf")
     assert (found, output) == (exit_code, b"last\n")
     assert error.startswith(text)
+
+
+def test_who_reads_the_output_slowly_loses_nothing(serving, monkeypatch):
+    """The time that nothing comes is not counted while what came waits to be taken."""
+    closed = threading.Event()
+    message = "x" * 500_000
+
+    async def handler(websocket):
+        await websocket.send(message)
+        with contextlib.suppress(anyws.ConnectionClosed):
+            await websocket.receive()
+        closed.set()
+
+    def read_late():
+        # Longer than --wait: were it counted, the connection would be closed by now.
+        found.append(closed.wait(0.5))
+        with open(source, "rb") as file:
+            found.append(file.read())
+
+    found = []
+    source, target = os.pipe()
+    reader = threading.Thread(target=read_late)
+    with serving(handler) as port, open(os.devnull) as nothing:
+        reader.start()
+        with open(target, "w") as output:
+            monkeypatch.setattr(sys, "stdin", nothing)
+            monkeypatch.setattr(sys, "stdout", output)
+            assert main(["connect", f"localhost:{port}", "--wait", "0.05"]) == 0
+        reader.join(20)
+    assert found == [False, message.encode() + b"\n"]
 
 
 def test_who_reads_the_output_goes_away(echo_port):
