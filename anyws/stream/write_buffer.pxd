@@ -8,6 +8,7 @@ from anyws.core.turns cimport Turns
 cdef int _TEXT
 cdef int _BINARY
 cdef Py_ssize_t _TURN_BYTES
+cdef Py_ssize_t _GATHER_UP_TO
 cdef object _OPEN
 
 cdef class WriteBuffer:
@@ -20,7 +21,8 @@ cdef class WriteBuffer:
     cdef object _budget
     cdef list _pending
     cdef Py_ssize_t _pending_size
-    cdef Py_ssize_t _gather_below
+    cdef Py_ssize_t _high_water
+    cdef Py_ssize_t _room
     cdef bint _flush_due
     cdef bint _sent_lately
     cdef public bint finished
@@ -38,7 +40,7 @@ cdef class WriteBuffer:
     cpdef append(self, list frames)
     cpdef write_control(self, list frames)
     cpdef before_waiting(self)
-    @cython.locals(pending=list, size=Py_ssize_t)
+    @cython.locals(pending=list, size=Py_ssize_t, unsent=Py_ssize_t)
     cpdef flush(self)
     @cython.locals(unsent=Py_ssize_t)
     cpdef Py_ssize_t held(self) except -1

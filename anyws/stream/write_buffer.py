@@ -37,7 +37,7 @@ CLOGGED = 2
 #: Bytes that count as one operation more, so that a task that sends large messages lets others run too.
 _TURN_BYTES = 16384
 #: Bytes of pending frames that are worth a system call of their own.
-_GATHER_BELOW = 65536
+_GATHER_UP_TO = 65536
 
 _OPEN = State.OPEN
 _TEXT = 1
@@ -59,12 +59,13 @@ class WriteBuffer:
         "_budget",
         "_connection",
         "_flush_due",
-        "_gather_below",
+        "_high_water",
         "_inbound",
         "_lock",
         "_outbound",
         "_pending",
         "_pending_size",
+        "_room",
         "_sent_lately",
         "_transport",
         "_turns",
@@ -92,7 +93,9 @@ class WriteBuffer:
         self._pending_size = 0
         self._flush_due = False
         self._sent_lately = False
-        self._gather_below = min(_GATHER_BELOW, connection.limits.send_buffer)
+        self._high_water = connection.limits.send_buffer
+        #: Bytes that may gather here: what the transport has not passed on fills the send buffer as well.
+        self._room = min(_GATHER_UP_TO, self._high_water)
         #: Bytes given to the transport so far.
         self.written = 0
         #: Messages put into the buffer so far; one in several frames counts with its last.
@@ -152,7 +155,7 @@ class WriteBuffer:
         self.messages_sent += 1
         lone = not (self._pending or self._inbound.messages or self._sent_lately)
         self.append(frames)
-        if lone or self._pending_size >= self._gather_below:
+        if lone or self._pending_size >= self._room:
             self._sent_lately = True
             self.flush()
         elif not self._flush_due:
@@ -192,7 +195,9 @@ class WriteBuffer:
             self._transport.write(pending[0])
         else:
             self._transport.writelines(pending)
-        if self._budget is not None and self._transport.unsent:
+        unsent = self._transport.unsent
+        self._room = min(_GATHER_UP_TO, self._high_water - unsent)
+        if unsent and self._budget is not None:
             self._budget.grow(size)
 
     def held(self) -> int:

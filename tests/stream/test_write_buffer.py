@@ -16,6 +16,7 @@ class FakeTransport:
     def __init__(self):
         self.clogged = False
         self.clogs = False
+        self.unsent = 0
         self.writes = []
         self.callbacks = []
 
@@ -105,6 +106,21 @@ def test_a_small_send_buffer_gathers_less():
     assert len(side.writes) == 1
     side.buffer.try_send("b", None)
     assert [len(data) for data in side.writes] == [3, 102]
+
+
+def test_what_the_transport_could_not_pass_on_leaves_less_room(side):
+    """Both together are the send buffer, above which a sender waits."""
+    side.transport.unsent = 60_000
+    side.buffer.try_send("a", None)
+    side.buffer.try_send(bytes(5000), None)
+    assert len(side.writes) == 1
+    side.buffer.try_send(bytes(5000), None)
+    assert [len(data) for data in side.writes] == [3, 2 * 5004]
+    side.transport.unsent = 0
+    side.buffer.before_waiting()
+    side.buffer.try_send("b", None)
+    side.buffer.try_send(bytes(60_000), None)
+    assert len(side.writes) == 3
 
 
 def test_a_control_frame_takes_along_what_was_before_it(side):
