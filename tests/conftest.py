@@ -43,6 +43,15 @@ def programs_without_development_mode():
     os.environ.pop("PYTHONDEVMODE", None)
 
 
+@pytest.fixture(autouse=True)
+def level_of_the_log():
+    """What the command line is told to log is not logged in the tests after it."""
+    logger = logging.getLogger("anyws")
+    level = logger.level
+    yield
+    logger.setLevel(level)
+
+
 def pytest_configure(config):
     # How long a callback took says how busy the machine is.
     logging.getLogger("asyncio").addFilter(
