@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from anyws.core.turns import CHECKPOINT_INTERVAL
 from anyws.limits import Limits
+from anyws.net.network import current_network
 from anyws.net.stream import StreamTransport
-from anyws.net.transport import current_network
 from anyws.stream.lifetime import ConnectionLifetime
 from anyws.stream.opening import ClientOpening
 from anyws.stream.options import ConnectionOptions

@@ -13,8 +13,8 @@ from anyio.abc import SocketAttribute
 from anyws.core.turns import CHECKPOINT_INTERVAL
 from anyws.errors import CloseCause, ConnectionClosed
 from anyws.limits import Limits, check_bound
+from anyws.net.network import current_network
 from anyws.net.stream import StreamTransport
-from anyws.net.transport import current_network
 from anyws.stream.budget import ByteBudget
 from anyws.stream.lifetime import ConnectionLifetime, sole_exception
 from anyws.stream.opening import Refused, ServerOpening
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
     from anyws.core.deflate import Deflate
     from anyws.core.handshake.server import SelectSubprotocol
-    from anyws.net.transport import Listening, Transport
+    from anyws.net.network import Listening
+    from anyws.net.transport import Transport
     from anyws.stream.opening import ProcessRequest
     from anyws.stream.websocket import WebSocket
 

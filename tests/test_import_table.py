@@ -48,7 +48,7 @@ GUARDED = {"anyio", "asyncio", "trio", "uvloop", "h11", "zlib", "zlib_ng", "isal
 FORBIDDEN_IN_CORE = {"logging", "time", "socket", "select", "threading"}
 #: Imports inside functions: the choice of a backend, and optional dependencies.
 LATE = {
-    "net.transport": {"anyws.net._trio", "anyws.net._asyncio"},
+    "net.network": {"anyws.net._trio", "anyws.net._asyncio"},
     "cli.bench": {"resource"},
     "cli.bench_report": {"anyws.cli.bench_live"},
     "cli.connect": {"anyws.cli.repl", "anyws.cli.terminal"},

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
-    from anyws.net.transport import Listening
+    from anyws.net.network import Listening
 
 __all__ = ["AsyncioNetwork", "AsyncioTransport"]
 

@@ -19,31 +19,17 @@ the opening handshake uses it so.
 
 from __future__ import annotations
 
-import sys
 import threading
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 from anyio.abc import ByteStream
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
-    from os import PathLike
-    from socket import socket
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from anyio.abc import TaskGroup
-
-__all__ = [
-    "HIGH_WATER",
-    "Listening",
-    "Network",
-    "Receiver",
-    "Transport",
-    "current_network",
-    "scratch",
-]
+__all__ = ["HIGH_WATER", "Receiver", "Transport", "scratch"]
 
 #: Bytes of unsent output above which a transport is clogged, unless set.
 HIGH_WATER = 65536
@@ -218,61 +204,3 @@ class Transport(ByteStream):
     async def send_eof(self) -> None:
         """Send the end of the stream."""
         self.write_eof()
-
-
-class Listening(Protocol):
-    """Sockets on which connections are accepted."""
-
-    def close(self) -> None:
-        """Accept no more."""
-
-
-class Network(Protocol):
-    """What one event loop can connect and accept; its helper tasks run in one task group."""
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        *,
-        ssl_context: ssl.SSLContext | bool | None = None,
-        server_hostname: str | None = None,
-    ) -> Transport:
-        """Connect to the first address of ``host`` that answers; raises ``OSError``.
-
-        ``ssl_context`` True does TLS with the system's authorities.
-        """
-
-    async def connect_unix(
-        self,
-        path: str | PathLike[str],
-        *,
-        ssl_context: ssl.SSLContext | bool | None = None,
-        server_hostname: str | None = None,
-    ) -> Transport:
-        """Connect to a UNIX socket; raises ``OSError``."""
-
-    async def listen(
-        self,
-        sockets: Sequence[socket],
-        accepted: Callable[[Transport], Coroutine[Any, Any, None]],
-        *,
-        ssl_context: ssl.SSLContext | None = None,
-        handshake_timeout: float,
-    ) -> Listening:
-        """Run ``accepted`` in a task of its own for each connection that comes to ``sockets``.
-
-        The tasks are cancelled with the task group, and it does not end before they do.
-        """
-
-
-def current_network(task_group: TaskGroup) -> Network:
-    """Return the network of the event loop that runs the calling task."""
-    trio = sys.modules.get("trio")
-    if trio is not None and trio.lowlevel.in_trio_task():
-        from anyws.net._trio import TrioNetwork
-
-        return TrioNetwork(task_group)
-    from anyws.net._asyncio import AsyncioNetwork
-
-    return AsyncioNetwork(task_group)

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
+from anyws.net.network import current_network
 from anyws.net.stream import StreamTransport
-from anyws.net.transport import current_network
 from anyws.testing import memory_pair
 
 

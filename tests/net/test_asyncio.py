@@ -13,7 +13,8 @@ from anyio.abc import SocketAttribute
 
 from anyws.net._asyncio import AsyncioNetwork, AsyncioTransport, _Tasks
 from anyws.net._selector import SelectorTransport
-from anyws.net.transport import HIGH_WATER, current_network
+from anyws.net.network import current_network
+from anyws.net.transport import HIGH_WATER
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,7 @@ from anyio.abc import SocketAttribute
 
 from anyws.net import _socket, _trio
 from anyws.net._trio import TrioNetwork, TrioTransport
-from anyws.net.transport import current_network
+from anyws.net.network import current_network
 
 pytestmark = pytest.mark.anyio
 

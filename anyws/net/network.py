@@ -1,0 +1,76 @@
+"""Where transports come from: what each event loop can connect and accept."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Coroutine, Sequence
+    from os import PathLike
+    from socket import socket
+
+    from anyio.abc import TaskGroup
+
+    from anyws.net.transport import Transport
+
+__all__ = ["Listening", "Network", "current_network"]
+
+
+class Listening(Protocol):
+    """Sockets on which connections are accepted."""
+
+    def close(self) -> None:
+        """Accept no more."""
+
+
+class Network(Protocol):
+    """What one event loop can connect and accept; its helper tasks run in one task group."""
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        *,
+        ssl_context: ssl.SSLContext | bool | None = None,
+        server_hostname: str | None = None,
+    ) -> Transport:
+        """Connect to the first address of ``host`` that answers; raises ``OSError``.
+
+        ``ssl_context`` True does TLS with the system's authorities.
+        """
+
+    async def connect_unix(
+        self,
+        path: str | PathLike[str],
+        *,
+        ssl_context: ssl.SSLContext | bool | None = None,
+        server_hostname: str | None = None,
+    ) -> Transport:
+        """Connect to a UNIX socket; raises ``OSError``."""
+
+    async def listen(
+        self,
+        sockets: Sequence[socket],
+        accepted: Callable[[Transport], Coroutine[Any, Any, None]],
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        handshake_timeout: float,
+    ) -> Listening:
+        """Run ``accepted`` in a task of its own for each connection that comes to ``sockets``.
+
+        The tasks are cancelled with the task group, and it does not end before they do.
+        """
+
+
+def current_network(task_group: TaskGroup) -> Network:
+    """Return the network of the event loop that runs the calling task."""
+    trio = sys.modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_task():
+        from anyws.net._trio import TrioNetwork
+
+        return TrioNetwork(task_group)
+    from anyws.net._asyncio import AsyncioNetwork
+
+    return AsyncioNetwork(task_group)
