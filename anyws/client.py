@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from anyws.core.deflate import Deflate
     from anyws.core.handshake.headers import HeadersLike
+    from anyws.net.proxy import Proxy
     from anyws.net.transport import Transport
 
 __all__ = ["Client", "client_over", "connect"]
@@ -45,6 +46,7 @@ def connect(
     close_timeout: float = 10.0,
     ssl_context: ssl.SSLContext | None = None,
     unix_path: str | PathLike[str] | None = None,
+    proxy: str | None = None,
     checkpoint_interval: int = CHECKPOINT_INTERVAL,
 ) -> ConnectionLifetime:
     """Connect to a WebSocket server: ``async with connect("ws://...") as websocket``.
@@ -63,6 +65,9 @@ def connect(
         close_timeout: seconds that closing may take.
         ssl_context: for ``wss``; by default certificates are checked with the system's authorities.
         unix_path: the path of a UNIX socket to connect to, instead of the address in ``uri``.
+        proxy: ``SCHEME://[USER:PASSWORD@]HOST:PORT`` of a proxy to go through: ``http``, ``https`` (TLS up
+            to the proxy), ``socks4`` and ``socks5``, or ``socks4a`` and ``socks5h`` where the proxy looks
+            up the host. Needs the extra ``proxy``. Settings of the system are not looked at.
         checkpoint_interval: operations that found work ready between two checkpoints.
 
     Returns:
@@ -70,7 +75,8 @@ def connect(
 
     Raises:
         InvalidURI, ValueError: an argument is wrong; raised by the call itself.
-        OSError: the connection could not be made.
+        ImportError: ``proxy`` is given, and python-socks is not installed; raised by the call itself.
+        OSError: the connection could not be made, or the proxy refused to.
         TimeoutError: it was not open in time.
         RejectedHandshake: the server answered with another status than 101.
         InvalidHandshake: the server's answer breaks a rule of RFC 6455, section 4.
@@ -89,11 +95,22 @@ def connect(
     )
     if ssl_context is not None and not opening.uri.secure:
         raise ValueError("ssl_context is for wss:// addresses")
+    if proxy is not None and unix_path is not None:
+        raise ValueError("give either proxy or unix_path")
+    tunnel = None if proxy is None else _proxy(proxy)
 
     async def dial(task_group: TaskGroup) -> Transport:
         network = current_network(task_group)
         context = (ssl_context or True) if opening.uri.secure else None
         hostname = opening.uri.host if opening.uri.secure else None
+        if tunnel is not None:
+            return await tunnel.connect_tcp(
+                opening.uri.host,
+                opening.uri.port,
+                task_group,
+                ssl_context=context,
+                server_hostname=hostname,
+            )
         if unix_path is not None:
             return await network.connect_unix(
                 unix_path, ssl_context=context, server_hostname=hostname
@@ -154,6 +171,12 @@ def client_over(
         return StreamTransport(stream, task_group)
 
     return ConnectionLifetime(partial(opening.open, wrap))
+
+
+def _proxy(address: str) -> Proxy:
+    from anyws.net.proxy import Proxy  # noqa: PLC0415 - it needs python-socks, an extra
+
+    return Proxy(address)
 
 
 def _options(

@@ -42,13 +42,27 @@ EXTRA = {
     "net._selector": {"asyncio"},
     "net._happy_eyeballs": {"asyncio"},
     "net._trio": {"trio"},
+    "net.proxy": {"python_socks"},
     "cli.bench_live": {"rich"},
 }
-GUARDED = {"anyio", "asyncio", "trio", "uvloop", "h11", "zlib", "zlib_ng", "isal", "rich"}
+GUARDED = {
+    "anyio",
+    "asyncio",
+    "trio",
+    "uvloop",
+    "h11",
+    "zlib",
+    "zlib_ng",
+    "isal",
+    "rich",
+    "python_socks",
+}
 FORBIDDEN_IN_CORE = {"logging", "time", "socket", "select", "threading"}
 #: Imports inside functions: the choice of a backend, and optional dependencies.
 LATE = {
     "net.network": {"anyws.net._trio", "anyws.net._asyncio"},
+    "client": {"anyws.net.proxy"},
+    "net.proxy": {"python_socks", "python_socks.async_.anyio.v2"},
     "cli.bench": {"resource"},
     "cli.bench_report": {"anyws.cli.bench_live"},
     "cli.connect": {"anyws.cli.repl", "anyws.cli.terminal"},

@@ -1,6 +1,5 @@
 """wss over sockets and over memory, with certificates that fit and others that do not."""
 
-import asyncio
 import logging
 import ssl
 from functools import partial
@@ -30,17 +29,6 @@ def client_context():
     context = ssl.create_default_context()
     CA.configure_trust(context)
     return context
-
-
-@pytest.fixture
-def quiet_loop(anyio_backend):
-    """Give a function that ends debug mode, in which asyncio tells its exception handler of each failed handshake."""
-
-    def switch():
-        if anyio_backend[0] == "asyncio":
-            asyncio.get_running_loop().set_debug(False)
-
-    return switch
 
 
 async def echo(client):
