@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from anyws.core.deflate import Deflate
     from anyws.core.handshake.headers import HeadersLike
-    from anyws.net.proxy import Proxy
     from anyws.net.transport import Transport
+    from anyws.proxy import Proxy
 
 __all__ = ["Client", "client_over", "connect"]
 
@@ -65,9 +65,9 @@ def connect(
         close_timeout: seconds that closing may take.
         ssl_context: for ``wss``; by default certificates are checked with the system's authorities.
         unix_path: the path of a UNIX socket to connect to, instead of the address in ``uri``.
-        proxy: ``SCHEME://[USER:PASSWORD@]HOST:PORT`` of a proxy to go through: ``http``, ``https`` (TLS up
-            to the proxy), ``socks4`` and ``socks5``, or ``socks4a`` and ``socks5h`` where the proxy looks
-            up the host. Needs the extra ``proxy``. Settings of the system are not looked at.
+        proxy: ``SCHEME://[USER:PASSWORD@]HOST[:PORT]`` of a proxy to go through: ``http``, ``https`` (TLS
+            up to the proxy), ``socks4`` and ``socks5``, or ``socks4a`` and ``socks5h`` where the proxy
+            looks up the host. SOCKS needs the extra ``proxy``. The system's settings are not looked at.
         checkpoint_interval: operations that found work ready between two checkpoints.
 
     Returns:
@@ -75,11 +75,12 @@ def connect(
 
     Raises:
         InvalidURI, ValueError: an argument is wrong; raised by the call itself.
-        ImportError: ``proxy`` is given, and python-socks is not installed; raised by the call itself.
+        ImportError: ``proxy`` speaks SOCKS, and python-socks is not installed; raised by the call itself.
         OSError: the connection could not be made, or the proxy refused to.
         TimeoutError: it was not open in time.
         RejectedHandshake: the server answered with another status than 101.
-        InvalidHandshake: the server's answer breaks a rule of RFC 6455, section 4.
+        InvalidHandshake: the server's answer breaks a rule of RFC 6455, section 4, or the proxy's
+            is malformed.
 
     If cancelled while it opens: nothing is left behind. For the end of the block see ``ConnectionLifetime``.
     """
@@ -97,7 +98,7 @@ def connect(
         raise ValueError("ssl_context is for wss:// addresses")
     if proxy is not None and unix_path is not None:
         raise ValueError("give either proxy or unix_path")
-    tunnel = None if proxy is None else _proxy(proxy)
+    tunnel = None if proxy is None else _proxy(proxy, options.limits)
 
     async def dial(task_group: TaskGroup) -> Transport:
         network = current_network(task_group)
@@ -105,9 +106,10 @@ def connect(
         hostname = opening.uri.host if opening.uri.secure else None
         if tunnel is not None:
             return await tunnel.connect_tcp(
+                network,
+                task_group,
                 opening.uri.host,
                 opening.uri.port,
-                task_group,
                 ssl_context=context,
                 server_hostname=hostname,
             )
@@ -173,10 +175,10 @@ def client_over(
     return ConnectionLifetime(partial(opening.open, wrap))
 
 
-def _proxy(address: str) -> Proxy:
-    from anyws.net.proxy import Proxy  # noqa: PLC0415 - it needs python-socks, an extra
+def _proxy(address: str, limits: Limits) -> Proxy:
+    from anyws.proxy import Proxy  # noqa: PLC0415 - it imports TLS and what speaks SOCKS
 
-    return Proxy(address)
+    return Proxy(address, limits)
 
 
 def _options(

@@ -1,5 +1,6 @@
 """What all tests share: the three loops, and a line that says which build is tested."""
 
+import asyncio
 import collections
 import importlib.metadata
 import importlib.util
@@ -50,6 +51,17 @@ def level_of_the_log():
     level = logger.level
     yield
     logger.setLevel(level)
+
+
+@pytest.fixture
+def quiet_loop(anyio_backend):
+    """Give a function that ends debug mode, in which asyncio tells its exception handler of each failed handshake."""
+
+    def switch():
+        if anyio_backend[0] == "asyncio":
+            asyncio.get_running_loop().set_debug(False)
+
+    return switch
 
 
 def pytest_configure(config):

@@ -42,7 +42,7 @@ EXTRA = {
     "net._selector": {"asyncio"},
     "net._happy_eyeballs": {"asyncio"},
     "net._trio": {"trio"},
-    "net.proxy": {"python_socks"},
+    "proxy": {"python_socks"},
     "cli.bench_live": {"rich"},
 }
 GUARDED = {
@@ -61,8 +61,8 @@ FORBIDDEN_IN_CORE = {"logging", "time", "socket", "select", "threading"}
 #: Imports inside functions: the choice of a backend, and optional dependencies.
 LATE = {
     "net.network": {"anyws.net._trio", "anyws.net._asyncio"},
-    "client": {"anyws.net.proxy"},
-    "net.proxy": {"python_socks", "python_socks.async_.anyio.v2"},
+    "client": {"anyws.proxy"},
+    "proxy": {"python_socks", "python_socks.async_.anyio.v2"},
     "cli.bench": {"resource"},
     "cli.bench_report": {"anyws.cli.bench_live"},
     "cli.connect": {"anyws.cli.repl", "anyws.cli.terminal"},

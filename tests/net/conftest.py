@@ -1,6 +1,5 @@
 """Transports of every kind, each with a peer that is a plain socket or one end of a memory pair."""
 
-import asyncio
 import socket
 import struct
 from contextlib import asynccontextmanager
@@ -184,14 +183,3 @@ def connected(request, tmp_path):
                         await anyio.wait_all_tasks_blocked()
 
     return connect
-
-
-@pytest.fixture
-def quiet_loop(anyio_backend):
-    """Give a function that ends debug mode, in which asyncio tells its exception handler of each failed handshake."""
-
-    def switch():
-        if anyio_backend[0] == "asyncio":
-            asyncio.get_running_loop().set_debug(False)
-
-    return switch

@@ -239,27 +239,30 @@ class ResponseReader:
 
     Args:
         limits: the bounds of each head and of the body.
+        connect: whether it answers a CONNECT, after whose 2xx a tunnel follows and no body.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, *, connect: bool = False) -> None:
         self._limits = limits
+        self._connect = connect
         self._head = HeadCollector(RESPONSE_HEAD, limits)
         self._interim = 0
         self._final: h11.Response | None = None
         self._body = bytearray()
         self._parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.handshake_size)
         # h11 reads an answer only to a request that it has seen.
-        upgrade = h11.Request(
-            method="GET",
-            target="/",
-            headers=[("Host", "h"), ("Connection", "upgrade"), ("Upgrade", "websocket")],
+        upgrade = [("Host", "h"), ("Connection", "upgrade"), ("Upgrade", "websocket")]
+        request = h11.Request(
+            method="CONNECT" if connect else "GET",
+            target="h:1" if connect else "/",
+            headers=upgrade[: 1 if connect else 3],
         )
-        self._parser.send(upgrade)
+        self._parser.send(request)
         self._parser.send(h11.EndOfMessage())
 
     @property
     def leftover(self) -> bytes:
-        """What came after the head of a 101."""
+        """What came after the head of a 101, or of a tunnel's 2xx."""
         return self._head.leftover
 
     def receive_data(self, data: bytes) -> Response | None:
@@ -297,6 +300,8 @@ class ResponseReader:
     def _end_head(self, head: bytes) -> Response | None:
         event = _next_event(self._parser, head)
         if isinstance(event, h11.Response):
+            if self._connect and 200 <= event.status_code < 300:
+                return self._response(event)
             self._final = event
             return None
         assert isinstance(event, h11.InformationalResponse)

@@ -1,4 +1,4 @@
-"""WebSocket addresses (RFC 6455, section 3), read strictly and written safely."""
+"""WebSocket addresses (RFC 6455, section 3) and those of proxies, read strictly and written safely."""
 
 from __future__ import annotations
 
@@ -10,9 +10,14 @@ from urllib.parse import quote, unquote
 
 from anyws.errors import InvalidURI
 
-__all__ = ["URI", "parse_uri", "split_authority"]
+__all__ = ["URI", "ProxyURI", "parse_proxy_uri", "parse_uri", "split_authority"]
 
 _PORTS = {False: 80, True: 443}
+_PROXY_PORTS = {
+    "http": 80,
+    "https": 443,
+    **dict.fromkeys(("socks4", "socks4a", "socks5", "socks5h"), 1080),
+}
 
 # What must never stand in an address as it is: whitespace, and the C0 and C1 controls.
 _FORBIDDEN = re.compile(r"[\s\x00-\x20\x7f-\xa0]")
@@ -61,10 +66,37 @@ class URI:
     @property
     def authorization(self) -> str | None:
         """The value of the ``Authorization`` header that the user name asks for (RFC 7617)."""
-        if self.username is None:
-            return None
-        credentials = f"{self.username}:{self.password or ''}".encode()
-        return "Basic " + base64.b64encode(credentials).decode("ascii")
+        return _basic(self.username, self.password)
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyURI:
+    """Which proxy to ask, and as whom.
+
+    Args:
+        scheme: ``http``, ``https``, ``socks4``, ``socks4a``, ``socks5`` or ``socks5h``.
+        host: a name in ASCII and lower case, or an IP address without brackets.
+        port: the port, also when it is the default.
+        username: the decoded user name of the address, or ``None``.
+        password: the decoded password; left out of the ``repr``.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    @property
+    def authorization(self) -> str | None:
+        """The value of the ``Proxy-Authorization`` header that the user name asks for (RFC 7617)."""
+        return _basic(self.username, self.password)
+
+
+def _basic(username: str | None, password: str | None) -> str | None:
+    if username is None:
+        return None
+    return "Basic " + base64.b64encode(f"{username}:{password or ''}".encode()).decode("ascii")
 
 
 def parse_uri(uri: str) -> URI:
@@ -89,12 +121,7 @@ def parse_uri(uri: str) -> URI:
         raise InvalidURI("a WebSocket address has no #fragment (RFC 6455, section 3)")
     end = re.search(r"[/?]", rest)
     cut = end.start() if end else len(rest)
-    if "\\" in rest[:cut]:
-        # Browsers read it as a slash: the host would depend on who reads the address.
-        raise InvalidURI("a host and its credentials hold no backslash")
-    userinfo, at, hostport = rest[:cut].rpartition("@")
-    username, password = _split_userinfo(userinfo) if at else (None, None)
-    host, port = _parse_host(hostport)
+    host, port, username, password = _split_front(rest[:cut])
     secure = scheme == "wss"
     try:
         resource = quote(rest[cut:], safe=_RESOURCE)
@@ -103,6 +130,28 @@ def parse_uri(uri: str) -> URI:
     if not resource.startswith("/"):
         resource = "/" + resource
     return URI(secure, host, _PORTS[secure] if port is None else port, resource, username, password)
+
+
+def parse_proxy_uri(uri: str) -> ProxyURI:
+    """Read the address of a proxy: ``SCHEME://[USER:PASSWORD@]HOST[:PORT]``.
+
+    Args:
+        uri: the address. Without a port it is 80 for ``http``, 443 for ``https`` and 1080 for SOCKS.
+
+    Raises:
+        InvalidURI: it is not such an address; the message does not repeat it, for it may hold a password.
+    """
+    scheme, separator, rest = uri.partition("://")
+    scheme = scheme.lower()
+    rest = rest.removesuffix("/")
+    if not separator or scheme not in _PROXY_PORTS:
+        raise InvalidURI(f"a proxy's address begins with {', '.join(_PROXY_PORTS)} and ://")
+    if _FORBIDDEN.search(uri) or re.search(r"[/?#]", rest):
+        raise InvalidURI("a proxy's address is SCHEME://[USER:PASSWORD@]HOST[:PORT]")
+    host, port, username, password = _split_front(rest)
+    return ProxyURI(
+        scheme, host, _PROXY_PORTS[scheme] if port is None else port, username, password
+    )
 
 
 def split_authority(value: str) -> tuple[str, int | None] | None:
@@ -128,6 +177,16 @@ def split_authority(value: str) -> tuple[str, int | None] | None:
         return str(ipaddress.IPv6Address(literal)), port
     except ValueError:
         return None
+
+
+def _split_front(front: str) -> tuple[str, int | None, str | None, str | None]:
+    """Return the host, the port, the user name and the password before the path of an address."""
+    if "\\" in front:
+        # Browsers read it as a slash: the host would depend on who reads the address.
+        raise InvalidURI("a host and its credentials hold no backslash")
+    userinfo, at, hostport = front.rpartition("@")
+    username, password = _split_userinfo(userinfo) if at else (None, None)
+    return *_parse_host(hostport), username, password
 
 
 def _split_userinfo(userinfo: str) -> tuple[str, str]:

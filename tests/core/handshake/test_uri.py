@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anyws.core.handshake.uri import URI, parse_uri, split_authority
+from anyws.core.handshake.uri import URI, ProxyURI, parse_proxy_uri, parse_uri, split_authority
 from anyws.errors import InvalidURI
 
 
@@ -146,3 +146,45 @@ def test_any_text_is_an_address_or_refused(text: str) -> None:
     assert uri.host.isascii()
     assert 1 <= uri.port <= 65535
     assert parse_uri(f"ws://{uri.authority}{uri.resource}").resource == uri.resource
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("http://proxy", ProxyURI("http", "proxy", 80)),
+        ("HTTPS://Proxy.Example/", ProxyURI("https", "proxy.example", 443)),
+        ("socks5h://proxy", ProxyURI("socks5h", "proxy", 1080)),
+        ("socks4a://[::1]:9", ProxyURI("socks4a", "::1", 9)),
+        ("http://us%20er:p%3Aw@proxy:3128", ProxyURI("http", "proxy", 3128, "us er", "p:w")),
+    ],
+)
+def test_the_address_of_a_proxy(text: str, expected: ProxyURI) -> None:
+    assert parse_proxy_uri(text) == expected
+    assert "p:w" not in repr(expected)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "proxy:3128",
+        "http:proxy",
+        "ftp://proxy",
+        "ws://proxy",
+        "http://",
+        "http://:80",
+        "http://proxy:0",
+        "http://proxy:x",
+        "http://proxy/path",
+        "http://proxy?query",
+        "http://proxy#fragment",
+        "http://a b",
+        "http://user:secret@host\\@proxy",
+        "http://user:se\ncret@proxy",
+        "http://user:secret@/",
+    ],
+)
+def test_what_is_no_address_of_a_proxy(text: str) -> None:
+    with pytest.raises(InvalidURI) as caught:
+        parse_proxy_uri(text)
+    assert "secret" not in str(caught.value)
