@@ -11,6 +11,7 @@ import anyio
 from anyio.abc import SocketAttribute
 
 from anyws.core.turns import CHECKPOINT_INTERVAL
+from anyws.enums import State
 from anyws.errors import CloseCause, ConnectionClosed
 from anyws.limits import Limits, check_bound
 from anyws.net.network import current_network
@@ -202,7 +203,8 @@ class Server:
     async def _close_after(websocket: WebSocket, error: BaseException | None) -> None:
         """Close a connection as the end of its handler demands; not even cancelling hinders it."""
         cause, code = CloseCause.CLOSED_BY_US, 1000
-        if _only_says_closed(error):
+        # While this connection is open, it is another one whose end the handler met.
+        if websocket.state is not State.OPEN and _only_says_closed(error):
             _logger.debug("handler ended with %r: %s", websocket, error)
         elif isinstance(error, Exception):
             _logger.error("handler of %r failed", websocket, exc_info=error)

@@ -170,7 +170,7 @@ class ServerOpening:
             transport.abort()
             raise
         if isinstance(outcome, Response):
-            await self._answer(transport, handshake.reject(outcome))
+            await self._answer(transport, _serialized(handshake, outcome))
             raise Refused(f"the request was answered {outcome.status}")
         transport.write(outcome.data)
         return WebSocket(
@@ -206,7 +206,7 @@ class ServerOpening:
             if response is not None:
                 return response
             handshake.check_upgrade(request)
-            return handshake.accept(request)
+            return _accept(handshake, request)
         except InvalidHandshake as error:
             _logger.debug("handshake refused: %s", error)
             return error_response(error)
@@ -222,7 +222,7 @@ class ServerOpening:
                 raise TypeError(f"process_request must return a Response or None, not {response!r}")
         except Exception:
             _logger.exception("process_request failed")
-            return Response(500, body="The server failed to answer this request.\n")
+            return _failed()
         return response
 
     async def _answer(self, transport: Transport, data: bytes, *, linger: bool = True) -> None:
@@ -241,6 +241,31 @@ class ServerOpening:
             raise
         if scope.cancelled_caught:
             transport.abort()
+
+
+def _failed() -> Response:
+    """What a client is told when a function of the user's failed; the log knows more."""
+    return Response(500, body="The server failed to answer this request.\n")
+
+
+def _accept(handshake: ServerHandshake, request: Request) -> Response | Acceptance:
+    """Agree to the upgrade; ``select_subprotocol`` may fail in that."""
+    try:
+        return handshake.accept(request)
+    except InvalidHandshake:
+        raise
+    except Exception:
+        _logger.exception("select_subprotocol failed")
+        return _failed()
+
+
+def _serialized(handshake: ServerHandshake, response: Response) -> bytes:
+    """Return the bytes of an answer, which may be one that ``process_request`` must not give."""
+    try:
+        return handshake.reject(response)
+    except Exception:
+        _logger.exception("process_request returned what cannot be sent")
+        return handshake.reject(_failed())
 
 
 async def _until_end(transport: Transport) -> None:

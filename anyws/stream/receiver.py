@@ -84,7 +84,7 @@ class Receiver:
         self._waiting = False
         self._background = False
         self._changed: Event | None = None
-        #: Whether the application has waited for a message since the ticker last looked.
+        #: Whether a task of the application has read something since the ticker last looked.
         self.attended = True
         #: Messages that were given out as readers while they were still arriving.
         self.messages_read = 0
@@ -126,6 +126,8 @@ class Receiver:
                 await awaitable
             finally:
                 self._end()
+            # Not before: whoever asks and is cancelled at once, again and again, reads nothing.
+            self.attended = True
             turns.renew()
         return message
 
@@ -197,13 +199,14 @@ class Receiver:
             await awaitable
         finally:
             self._end()
+        self.attended = True
 
     def _begin(self, hungry: bool) -> Awaitable[Any]:
         """Claim the receiving side; return what to await, with ``_end`` after it in any case."""
         if self._waiting:
             raise BusyResourceError("receiving from")
         inbound = self._inbound
-        self._waiting = self.attended = True
+        self._waiting = True
         inbound.hungry = hungry
         try:
             self._write_buffer.before_waiting()
