@@ -1,176 +1,183 @@
-"""Measures the CPU time of echo servers per message: ours, those of others, plain byte echoes, and one in C.
+"""Measures anyws and others in one run, and compares each value with its target.
 
-Usage: python benchmarks/run.py [--scenario NAME ...] [--server NAME ...] [--out DIRECTORY]
+Usage: python benchmarks/run.py [--scenario NAME ...] [--server NAME ...] [--python PATH ...] [--out DIR]
 
-Linux, gcc and two CPUs are needed: the server has CPU 1, the load generator CPU 0. Servers take
-turns, and the median of the repeats counts, so that a busy machine does not favour one of them.
-Libraries that are not installed are named and left out; ``pip install --group benchmarks .``
+Linux, gcc and two CPUs are needed: what is measured has CPU 1, the load generator CPU 0. What counts
+is the CPU time of the server's process (of the client's, where clients are measured), as the kernel
+tells it. Servers take turns, and the median of the repeats counts, so that a busy machine does not favour
+one of them. Libraries that are not installed are named and left out; ``pip install --group benchmarks .``
 installs all of them.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import json
 import os
 import pathlib
-import platform
-import socket
+import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from scenarios import SCENARIOS, Scenario
+from chart import draw_bars, draw_targets
+from clients import CLIENTS
+from memory import growth_kib, idle_kib
+from payloads import WARM_UP, frames_of
+from processes import C_ECHO, Failure, Python, Workshop
+from report import Results, print_scenario, print_summary, write
+from scenarios import LOOPS, SCENARIOS, Scenario
 from servers import SERVERS
 
-HERE = pathlib.Path(__file__).parent
-C_ECHO = "C epoll"
-NEEDS = {"picows.websockets": "picows", "trio-websocket": "trio_websocket"}
-START_TIMEOUT = 10.0
+if TYPE_CHECKING:
+    from processes import Server
 
 
-def installed(server: str) -> bool:
-    """Tell whether the libraries that ``server`` needs are there."""
-    library, _, loop = server.partition(":")
-    needed = [] if library.startswith("raw") else [NEEDS.get(library, library)]
-    needed += [loop] if loop in {"uvloop", "trio"} else []
-    return all(importlib.util.find_spec(name) for name in needed)
+def names_of(scenario: Scenario, python: Python, wanted: list[str] | None) -> list[str]:
+    """Return the servers or clients of a scenario that are installed and wanted."""
+    known = CLIENTS if scenario.mode == "client" else SERVERS
+    names = [C_ECHO] if C_ECHO in scenario.libraries else []
+    for loop in LOOPS:
+        names += [f"{name}:{loop}" for name in scenario.libraries if f"{name}:{loop}" in known]
+    return [
+        name
+        for name in names
+        if python.has(name)
+        and (wanted is None or name in wanted or name.partition(":")[0] in wanted)
+    ]
 
 
-def compile_programs(folder: pathlib.Path) -> None:
-    """Compile the load generator and the C echo into ``folder``."""
-    for name in ("load", "echo"):
-        subprocess.run(
-            ["gcc", "-O2", "-o", str(folder / name), str(HERE / f"{name}.c")], check=True
-        )
+class Progress:
+    """Shows what is under way, where somebody may be looking."""
+
+    def __init__(self) -> None:
+        self._begin = time.monotonic()
+
+    def show(self, text: str) -> None:
+        """Replace the line on a terminal."""
+        if sys.stderr.isatty():
+            elapsed = time.monotonic() - self._begin
+            print(f"\r\033[K{elapsed:5.0f} s  {text}", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Remove the line."""
+        if sys.stderr.isatty():
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+    def done(self, text: str) -> None:
+        """Print a line that stays."""
+        self.clear()
+        elapsed = time.monotonic() - self._begin
+        print(f"{elapsed:5.0f} s  {text}", file=sys.stderr, flush=True)
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+class Run:
+    """One run over one interpreter.
 
+    Args:
+        workshop: what starts processes.
+        python: which interpreter.
+        options: of the command line.
+        progress: where to show what is under way.
+    """
 
-def wait_until_it_listens(port: int, process: subprocess.Popen[bytes], server: str) -> None:
-    """Wait until a connection can be opened."""
-    deadline = time.monotonic() + START_TIMEOUT
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{server} does not start") from None
-            time.sleep(0.05)
-        else:
-            return
+    def __init__(
+        self,
+        workshop: Workshop,
+        python: Python,
+        options: argparse.Namespace,
+        progress: Progress,
+    ) -> None:
+        self._workshop = workshop
+        self._python = python
+        self._options = options
+        self._progress = progress
+        self._setup: dict[str, Any] = {}
+        self._running: dict[str, Server] = {}
 
+    def measure(self, name: str) -> dict[str, list[float]]:
+        """Return the values of one scenario for each server, a value for each repeat."""
+        scenario = SCENARIOS[name]
+        servers = names_of(scenario, self._python, self._options.server)
+        samples: dict[str, list[float]] = {server: [] for server in servers}
+        repeats = self._options.repeats
+        if scenario.mode != "client":
+            self._start(scenario, servers)
+        for repeat in range(repeats):
+            for server in servers:
+                self._progress.show(f"{name}: {server} ({repeat + 1} of {repeats})")
+                try:
+                    samples[server].append(self._value(scenario, server))
+                except Failure as failure:
+                    self._progress.done(f"{name}: {server} failed: {failure}")
+                    self._restart(scenario, server)
+        self._progress.clear()
+        return {server: found for server, found in samples.items() if found}
 
-def measure(
-    folder: pathlib.Path, python: str, server: str, scenario: Scenario, seconds: float
-) -> dict[str, Any]:
-    """Run ``scenario`` once against ``server``; return what the load generator says."""
-    port = free_port()
-    command = [python, str(HERE / "servers.py"), server, str(port)]
-    if server == C_ECHO:
-        command = [str(folder / "echo"), str(port)]
-    with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(
-            ["taskset", "-c", "1", *command], stdout=log, stderr=log, cwd=folder
-        )
-        try:
-            wait_until_it_listens(port, process, server)
-            load = [scenario.connections, scenario.window, scenario.size, seconds, scenario.kind]
-            done = subprocess.run(
-                ["taskset", "-c", "0", str(folder / "load"), str(port)]
-                + [str(value) for value in (*load, process.pid)],
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=seconds * 4 + 60,
-            )
-        finally:
-            process.kill()
-            process.wait()
-    if done.returncode:
-        raise RuntimeError(done.stderr.strip() or "the load generator failed")
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
-
-
-def progress(text: str) -> None:
-    """Show what is under way, where somebody may be looking."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-
-
-def run_scenario(
-    folder: pathlib.Path, options: argparse.Namespace, name: str, servers: list[str]
-) -> dict[str, float]:
-    """Return the median of microseconds per message for each server."""
-    samples: dict[str, list[float]] = {server: [] for server in servers}
-    for repeat in range(options.repeats):
-        for server in servers:
-            progress(f"{name}: {server} ({repeat + 1} of {options.repeats})")
+    def _start(self, scenario: Scenario, names: list[str]) -> None:
+        """Start servers side by side, since an idle one costs nothing; those of an equal setup stay."""
+        setup = {
+            "task": scenario.task,
+            "deflate": scenario.deflate,
+            "certificate": self._workshop.certificate if scenario.tls else None,
+        }
+        if setup != self._setup:
+            self.stop()
+            self._setup = setup
+        started = [name for name in names if name not in self._running]
+        for name in started:
+            self._running[name] = self._workshop.start(self._python, name, setup)
+        for name in started:
             try:
-                result = measure(folder, options.python, server, SCENARIOS[name], options.seconds)
-            except (RuntimeError, subprocess.TimeoutExpired) as error:
-                print(f"{name}: {server} failed: {error}", file=sys.stderr)
-                continue
-            samples[server].append(result["microseconds"])
-    progress("")
-    return {server: statistics.median(found) for server, found in samples.items() if found}
+                self._running[name].wait_until_it_listens()
+            except Failure as failure:
+                self._progress.done(f"{name}: {failure}")
 
+    def _restart(self, scenario: Scenario, name: str) -> None:
+        """Start a server anew that failed; it may be fit for the next scenario."""
+        if name in self._running:
+            self._running.pop(name).stop()
+            self._start(scenario, [name])
 
-def verdict(scenario: Scenario, loop: str, medians: dict[str, float]) -> str:
-    """Compare ours on ``loop`` with the target."""
-    target = scenario.targets[loop]
-    peers = [f"{peer}:{loop}" for peer in target.peers if f"{peer}:{loop}" in medians]
-    ours = medians.get(f"anyws:{loop}")
-    if ours is None or not peers:
-        return ""
-    best = min(peers, key=medians.__getitem__)
-    ratio = ours / medians[best]
-    state = "met" if ratio <= target.ratio else "MISSED"
-    return f"{ratio:.2f} x {best}, target {target.ratio:.2f}: {state}"
+    def stop(self) -> None:
+        """End all servers."""
+        for server in self._running.values():
+            server.stop()
+        self._running.clear()
 
-
-def report(scenario: Scenario, medians: dict[str, float]) -> None:
-    """Print a scenario's table."""
-    print(f"\n{scenario.title}: microseconds of server CPU per message")
-    for server, median in sorted(medians.items(), key=lambda item: item[1]):
-        library, _, loop = server.partition(":")
-        note = verdict(scenario, loop, medians) if library == "anyws" else ""
-        print(f"  {median:10.2f}  {server:28} {note}".rstrip())
-
-
-def draw(results: dict[str, dict[str, float]], path: pathlib.Path) -> None:
-    """Draw one bar chart for each scenario, if matplotlib is there."""
-    if importlib.util.find_spec("matplotlib") is None:
-        print("matplotlib is not installed: no chart is drawn", file=sys.stderr)
-        return
-    import matplotlib as mpl
-
-    mpl.use("agg")
-    from matplotlib import pyplot as plt
-
-    rows = (len(results) + 1) // 2
-    figure, axes = plt.subplots(rows, 2, figsize=(14, 5 * rows), squeeze=False)
-    for axis in axes.flat[len(results) :]:
-        axis.remove()
-    for axis, (name, medians) in zip(axes.flat, results.items(), strict=False):
-        found = sorted(medians.items(), key=lambda item: -item[1])
-        colours = [
-            "tab:orange" if server.startswith("anyws") else "tab:blue" for server, _ in found
-        ]
-        axis.barh([server for server, _ in found], [cost for _, cost in found], color=colours)
-        axis.set_title(SCENARIOS[name].title)
-        axis.set_xlabel("µs of server CPU per message")
-    figure.tight_layout()
-    figure.savefig(path, dpi=90)
+    def _value(self, scenario: Scenario, name: str) -> float:
+        seconds = self._options.seconds
+        if scenario.mode == "client":
+            echo = self._workshop.start_echo_for_clients()
+            try:
+                values = (echo.port, scenario.window, scenario.size, seconds)
+                return self._workshop.run_client(self._python, name, *values)[scenario.value]
+            finally:
+                echo.stop()
+        server = self._running[name]
+        if scenario.mode in {"idle", "growth"}:
+            # A server whose memory was taken once would use it again.
+            server.stop()
+            measure = idle_kib if scenario.mode == "idle" else growth_kib
+            server = self._workshop.start(self._python, name, self._setup)
+            self._running[name] = server
+            server.wait_until_it_listens()
+            return measure(server.pid, server.port, scenario)
+        found = self._workshop.load(
+            server.port,
+            seconds,
+            frames_of(scenario),
+            pid=server.pid,
+            mode=scenario.mode,
+            connections=scenario.connections,
+            window=scenario.window,
+            expect=scenario.expect,
+            warm_up=WARM_UP,
+            tls=int(scenario.tls),
+            deflate=int(scenario.deflate),
+        )
+        return found[scenario.value]
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -178,15 +185,33 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    libraries = {name.partition(":")[0] for name in SERVERS | CLIENTS}
+    known = sorted({C_ECHO, *SERVERS, *CLIENTS, *libraries})
     parser.add_argument("--scenario", action="append", choices=SCENARIOS, help="default: all")
     parser.add_argument(
-        "--server", action="append", choices=[C_ECHO, *SERVERS], help="default: all"
+        "--server",
+        action="append",
+        choices=known,
+        metavar="NAME",
+        help="a library, or a library and a loop as in anyws:trio; clients too; default: all",
     )
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--python", default=sys.executable, help="what runs the servers")
-    parser.add_argument("--out", type=pathlib.Path, help="directory for results.json and chart.png")
+    parser.add_argument(
+        "--python", action="append", help="what runs the servers, for instance of another version"
+    )
+    parser.add_argument(
+        "--out",
+        type=pathlib.Path,
+        help="directory for results.json, targets.md, targets.png and chart.png",
+    )
     return parser.parse_args()
+
+
+def raise_file_limit() -> None:
+    """Let this process's children open as many files as the system lets them."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def main() -> None:
@@ -194,25 +219,38 @@ def main() -> None:
     options = parse_arguments()
     if len(os.sched_getaffinity(0)) < 2:
         sys.exit("two CPUs are needed")
-    servers = [C_ECHO]
-    for server in options.server or SERVERS:
-        if server == C_ECHO:
-            continue
-        if installed(server):
-            servers.append(server)
-        else:
-            print(f"{server} is not installed: it is left out", file=sys.stderr)
-    results = {}
+    raise_file_limit()
+    progress = Progress()
+    results: Results = {}
     with tempfile.TemporaryDirectory() as folder:
-        compile_programs(pathlib.Path(folder))
-        for name in options.scenario or SCENARIOS:
-            results[name] = run_scenario(pathlib.Path(folder), options, name, servers)
-            report(SCENARIOS[name], results[name])
+        workshop = Workshop(pathlib.Path(folder))
+        for path in options.python or [sys.executable]:
+            python = Python(path)
+            if not python.compiled:
+                progress.done(f"Python {python.version}: anyws is not compiled")
+            for name in SERVERS | CLIENTS:
+                if not python.has(name):
+                    progress.done(f"Python {python.version}: {name} is not installed")
+            found: dict[str, dict[str, Any]] = {}
+            results[python.version] = {"versions": python.versions, "scenarios": found}
+            run = Run(workshop, python, options, progress)
+            for name in options.scenario or SCENARIOS:
+                if SCENARIOS[name].tls and not workshop.has_tls:
+                    continue
+                samples = run.measure(name)
+                found[name] = {
+                    server: {"median": statistics.median(values), "samples": values}
+                    for server, values in samples.items()
+                }
+                progress.done(f"Python {python.version}: {name}")
+                print_scenario(python.version, name, found)
+                if options.out is not None:
+                    write(results, options.out)
+            run.stop()
+    print_summary(results)
     if options.out is not None:
-        options.out.mkdir(parents=True, exist_ok=True)
-        facts = {"python": platform.python_version(), "microseconds per message": results}
-        (options.out / "results.json").write_text(json.dumps(facts, indent=2), encoding="utf-8")
-        draw(results, options.out / "chart.png")
+        draw_bars(results, options.out / "chart.png")
+        draw_targets(results, options.out / "targets.png")
 
 
 if __name__ == "__main__":
