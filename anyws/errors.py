@@ -163,6 +163,8 @@ class ConnectionClosed(Exception):
         cause: what happened locally.
         began_by_us: whether our close frame was the first; ``None`` when there was none at all.
         detail: what exactly went wrong, or an empty string.
+        connection: which connection it was, such as ``"connection to ws://example.com/chat"`` or
+            ``"connection from 127.0.0.1:50000 for '/chat'"``.
     """
 
     def __init__(
@@ -172,16 +174,19 @@ class ConnectionClosed(Exception):
         cause: CloseCause,
         began_by_us: bool | None,
         detail: str = "",
+        connection: str = "",
     ) -> None:
         self.received = received
         self.sent = sent
         self.cause = cause
         self.began_by_us = began_by_us
         self.detail = detail
-        super().__init__(received, sent, cause, began_by_us, detail)
+        self.connection = connection
+        super().__init__(received, sent, cause, began_by_us, detail, connection)
 
     def __str__(self) -> str:
-        text = self.cause.value + (f" ({self.detail})" if self.detail else "")
+        text = f"{self.connection}: " if self.connection else ""
+        text += self.cause.value + (f" ({self.detail})" if self.detail else "")
         received = f"received {self.received}" if self.received else "received no close frame"
         sent = f"sent {self.sent}" if self.sent else "sent none"
         return f"{text}; {received}; {sent}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from anyio.abc import SocketAttribute
 
+from anyws.core.connection import peer_name
 from anyws.core.turns import CHECKPOINT_INTERVAL
 from anyws.enums import State
 from anyws.errors import CloseCause, ConnectionClosed
@@ -20,6 +21,7 @@ from anyws.stream.budget import ByteBudget
 from anyws.stream.lifetime import ConnectionLifetime, sole_exception
 from anyws.stream.opening import Refused, ServerOpening
 from anyws.stream.options import ConnectionOptions
+from anyws.stream.peer import peer_address
 from anyws.stream.ticker import Ticker
 
 if TYPE_CHECKING:
@@ -195,7 +197,7 @@ class Server:
             linger = self._turned_away <= _TURNED_AWAY_AT_ONCE
             await self._accepting.turn_away(transport, linger=linger)
         except (OSError, anyio.BrokenResourceError) as error:
-            _logger.debug("client over max_connections is gone: %r", error)
+            _logger.debug("a client over max_connections is gone: %r", error)
         finally:
             self._turned_away -= 1
 
@@ -205,9 +207,9 @@ class Server:
         cause, code = CloseCause.CLOSED_BY_US, 1000
         # While this connection is open, it is another one whose end the handler met.
         if websocket.state is not State.OPEN and _only_says_closed(error):
-            _logger.debug("handler ended with %r: %s", websocket, error)
+            _logger.debug("the handler of %r ended: %s", websocket, error)
         elif isinstance(error, Exception):
-            _logger.error("handler of %r failed", websocket, exc_info=error)
+            _logger.error("the handler of %r failed", websocket, exc_info=error)
             cause, code = CloseCause.HANDLER_FAILED, 1011
         elif error is not None:
             cause, code = CloseCause.GOING_AWAY, 1001
@@ -215,12 +217,12 @@ class Server:
             await websocket.close_for(cause, code)
 
     async def _open(self, transport: Transport) -> WebSocket | None:
+        # Now, since a transport that was closed has no address.
+        peer = peer_address(transport) if _logger.isEnabledFor(logging.DEBUG) else None
         try:
             return await self._accepting.open(transport, self._ticker)
-        except Refused:
-            return None
-        except (TimeoutError, OSError, anyio.BrokenResourceError) as error:
-            _logger.debug("handshake failed: %r", error)
+        except (Refused, TimeoutError, OSError, anyio.BrokenResourceError) as error:
+            _logger.debug("no connection%s: %s", peer_name(peer), str(error) or repr(error))
             return None
 
 

@@ -6,6 +6,8 @@ cdef class Connection:
     cdef public object limits
     cdef public object deflate
     cdef public object state
+    cdef public object peer
+    cdef public object target
     cdef public object sent
     cdef public object received
     cdef public Inbound inbound

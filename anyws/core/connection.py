@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from anyws.errors import ConnectionClosed
     from anyws.limits import Limits
 
-__all__ = ["Connection", "close_payload"]
+__all__ = ["Connection", "close_payload", "peer_name"]
 
 _OK_CODES = frozenset(
     (CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY, CloseCode.NO_STATUS_RECEIVED)
@@ -51,6 +51,16 @@ def close_payload(code: int, reason: str) -> bytes:
     return code.to_bytes(2, "big") + encoded
 
 
+def peer_name(address: object) -> str:
+    """Return `` from`` and the address of a client, for messages; nothing when it has none."""
+    if address is None:
+        return ""
+    if isinstance(address, tuple):
+        host, port = address[:2]
+        return f" from [{host}]:{port}" if ":" in host else f" from {host}:{port}"
+    return f" from {address or 'a UNIX socket'}"
+
+
 class Connection:
     """The protocol's side of an open connection, in either role.
 
@@ -68,10 +78,12 @@ class Connection:
         "inbound",
         "limits",
         "outbound",
+        "peer",
         "received",
         "role",
         "sent",
         "state",
+        "target",
     )
 
     def __init__(
@@ -84,6 +96,9 @@ class Connection:
         self.limits = limits
         self.deflate = deflate
         self.state = State.OPEN
+        #: The peer's address, where it has one, and what the client asked for: they only go into messages.
+        self.peer: object = None
+        self.target = ""
         #: Our close frame, once it is in the write buffer.
         self.sent: Close | None = None
         #: The peer's close frame, once the application has come to it.
@@ -164,9 +179,15 @@ class Connection:
         )
         kind = ConnectionClosedOK if ok else ConnectionClosedError
         cause = self._cause or CloseCause.CONNECTION_LOST
-        error = kind(received, sent, cause, self._began_by_us, self._detail)
+        error = kind(received, sent, cause, self._began_by_us, self._detail, self.name())
         error.__cause__ = self.inbound.failure
         return error
+
+    def name(self) -> str:
+        """Return what messages call this connection."""
+        if self.role is Role.CLIENT:
+            return f"connection to {self.target}"
+        return f"connection{peer_name(self.peer)} for {self.target!r}"
 
     def _make_close(self, close: Close, payload: bytes) -> bytes:
         self.sent = close

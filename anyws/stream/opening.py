@@ -76,14 +76,23 @@ class ClientOpening:
     ) -> WebSocket:
         """Open a connection on the transport that ``dial`` makes, which is closed if that fails."""
         transport: Transport | None = None
+        scope = anyio.move_on_after(self._open_timeout)
         try:
-            with anyio.fail_after(self._open_timeout):
+            with scope:
                 transport = await dial(task_group)
                 return await self._shake_hands(transport, task_group)
-        except BaseException:
+        except BaseException as error:
             if transport is not None:
                 transport.abort()
+            if isinstance(error, Exception):
+                error.add_note(f"while connecting to {self.uri}")
             raise
+        if transport is not None:
+            transport.abort()
+        raise TimeoutError(
+            f"the connection to {self.uri} was not open within {self._open_timeout} seconds"
+            " (open_timeout)"
+        )
 
     async def _shake_hands(self, transport: Transport, task_group: TaskGroup) -> WebSocket:
         handshake = self._handshake
@@ -104,6 +113,7 @@ class ClientOpening:
             self._options,
             request=handshake.request,
             response=acceptance.response,
+            uri=str(self.uri),
             subprotocol=acceptance.subprotocol,
             received=handshake.leftover,
         )
@@ -155,12 +165,17 @@ class ServerOpening:
             origins=self._origins,
             secure=self.ssl_context is not None,
         )
+        scope = anyio.move_on_after(self.open_timeout)
+        outcome: Response | Acceptance | None = None
+        reason = ""
         try:
-            with anyio.fail_after(self.open_timeout):
+            with scope:
                 outcome = await self._decide(transport, handshake)
+        except InvalidHandshake as error:
+            outcome, reason = error_response(error), f": {error}"
         except anyio.EndOfStream:
             transport.abort()
-            raise anyio.BrokenResourceError("the client went away") from None
+            raise anyio.BrokenResourceError("the client went away without a request") from None
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True):
                 response = Response(503, body="The server is shutting down.\n")
@@ -169,9 +184,14 @@ class ServerOpening:
         except BaseException:
             transport.abort()
             raise
+        if outcome is None:
+            transport.abort()
+            raise TimeoutError(
+                f"the request was not there within {self.open_timeout} seconds (open_timeout)"
+            )
         if isinstance(outcome, Response):
             await self._answer(transport, _serialized(handshake, outcome))
-            raise Refused(f"the request was answered {outcome.status}")
+            raise Refused(f"the request was answered {outcome.status}{reason}")
         transport.write(outcome.data)
         return WebSocket(
             Connection(Role.SERVER, self.options.limits, outcome.deflate),
@@ -199,17 +219,13 @@ class ServerOpening:
     ) -> Response | Acceptance:
         """Receive the request; return what to answer."""
         request: Request | None = None
-        try:
-            while request is None:
-                request = handshake.receive_data(await transport.receive())
-            response = await self._ask_user(request)
-            if response is not None:
-                return response
-            handshake.check_upgrade(request)
-            return _accept(handshake, request)
-        except InvalidHandshake as error:
-            _logger.debug("handshake refused: %s", error)
-            return error_response(error)
+        while request is None:
+            request = handshake.receive_data(await transport.receive())
+        response = await self._ask_user(request)
+        if response is not None:
+            return response
+        handshake.check_upgrade(request)
+        return _accept(handshake, request)
 
     async def _ask_user(self, request: Request) -> Response | None:
         if self._process_request is None:
@@ -221,7 +237,7 @@ class ServerOpening:
             if response is not None and not isinstance(response, Response):
                 raise TypeError(f"process_request must return a Response or None, not {response!r}")
         except Exception:
-            _logger.exception("process_request failed")
+            _logger.exception("process_request failed for %r", request.target)
             return _failed()
         return response
 

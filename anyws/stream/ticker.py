@@ -39,9 +39,11 @@ class Ticker:
             self._running = True
             self._task_group.start_soon(self._run)
 
-    def discard(self, websocket: WebSocket) -> None:
-        """Look after ``websocket`` no longer."""
+    def discard(self, websocket: WebSocket) -> bool:
+        """Look after ``websocket`` no longer; tell whether it was looked after."""
+        known = websocket in self.connections
         self.connections.discard(websocket)
+        return known
 
     async def _run(self) -> None:
         last = anyio.current_time()

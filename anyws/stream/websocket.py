@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from anyio.abc import ObjectStream, SocketAttribute
+from anyio.abc import ObjectStream
 
 from anyws.core.turns import Turns
 from anyws.enums import State
 from anyws.errors import CloseCause, ConnectionClosedOK
 from anyws.stream.closing import Closing
+from anyws.stream.frame_log import log_frames
 from anyws.stream.keepalive import Keepalive, Pings
 from anyws.stream.lock import SendLock
+from anyws.stream.peer import peer_address
 from anyws.stream.receiver import Receiver
 from anyws.stream.transport_receiver import TransportReceiver
 from anyws.stream.write_buffer import TAKEN, WriteBuffer
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from anyws.stream.ticker import Ticker
 
 __all__ = ["Readers", "Statistics", "WebSocket"]
+
+_logger = logging.getLogger("anyws.stream")
 
 
 class Statistics(NamedTuple):
@@ -71,6 +76,7 @@ class WebSocket(ObjectStream["str | bytes"]):
         *,
         request: Request,
         response: Response,
+        uri: str | None = None,
         subprotocol: str | None = None,
         received: bytes = b"",
         budget: ByteBudget | None = None,
@@ -78,9 +84,13 @@ class WebSocket(ObjectStream["str | bytes"]):
         self.request = request
         self.response = response
         self.subprotocol = subprotocol
+        # Now, since a socket that was closed has no address.
+        connection.peer = peer_address(transport)
+        connection.target = request.target if uri is None else uri
         self._connection = connection
         self._inbound = connection.inbound
         turns = Turns(options.checkpoint_interval)
+        transport, frame_log = log_frames(transport, connection)
         self._transport = transport
         self._ticker = ticker
         self._pings = Pings()
@@ -100,8 +110,13 @@ class WebSocket(ObjectStream["str | bytes"]):
         self._closing.attach(self._source, self._receiver, self._write_buffer)
         self._messages_seen = 0
         transport.set_high_water(connection.limits.send_buffer)
-        self._source.feed(received + transport.attach(self._source))
+        received += transport.attach(self._source)
+        if frame_log is not None:
+            frame_log.received(received)
+        self._source.feed(received)
         ticker.add(self)
+        if _logger.isEnabledFor(logging.DEBUG):
+            _logger.debug("%s is open", connection.name())
 
     # Receiving
 
@@ -258,7 +273,8 @@ class WebSocket(ObjectStream["str | bytes"]):
         self._receiver.notify()
 
     def _closed(self) -> None:
-        self._ticker.discard(self)
+        if self._ticker.discard(self) and _logger.isEnabledFor(logging.DEBUG):
+            _logger.debug("%s", self._connection.closed_error())
         self._pings.wake()
         self._receiver.notify()
 
@@ -290,8 +306,11 @@ class WebSocket(ObjectStream["str | bytes"]):
 
     @property
     def remote_address(self) -> Any:
-        """The peer's address, as host and port or as a path; ``None`` where the stream has none."""
-        return self.extra(SocketAttribute.remote_address, None)
+        """The peer's address, as host and port or as a path; ``None`` where the stream has none.
+
+        It stays when the connection is closed.
+        """
+        return self._connection.peer
 
     @property
     def buffered(self) -> int:
@@ -313,8 +332,8 @@ class WebSocket(ObjectStream["str | bytes"]):
         return self._transport.extra_attributes
 
     def __repr__(self) -> str:
-        role = self._connection.role.value
-        return f"<anyws.WebSocket {role} {self.request.target!r} {self._connection.state.value}>"
+        connection = self._connection
+        return f"<anyws.WebSocket {connection.role.value}, {connection.name()}, {connection.state.value}>"
 
     # What the ticker calls
 

@@ -96,11 +96,12 @@ async def test_facts():
 
 async def test_repr():
     async with WebSocketPair(uri="ws://memory/path") as (client, server):
-        assert repr(client) == "<anyws.WebSocket client '/path' open>"
-        assert repr(server) == "<anyws.WebSocket server '/path' open>"
+        name = "<anyws.WebSocket client, connection to ws://memory/path"
+        assert repr(client) == f"{name}, open>"
+        assert repr(server) == "<anyws.WebSocket server, connection for '/path', open>"
         await client.send_eof()
-        assert repr(client) == "<anyws.WebSocket client '/path' closing>"
-    assert repr(client) == "<anyws.WebSocket client '/path' closed>"
+        assert repr(client) == f"{name}, closing>"
+    assert repr(client) == f"{name}, closed>"
 
 
 async def test_statistics():

@@ -63,6 +63,10 @@ class URI:
             host = f"[{host}]"
         return host if self.port == _PORTS[self.secure] else f"{host}:{self.port}"
 
+    def __str__(self) -> str:
+        """Return the address for messages, without user name and password."""
+        return f"{'wss' if self.secure else 'ws'}://{self.authority}{self.resource}"
+
     @property
     def authorization(self) -> str | None:
         """The value of the ``Authorization`` header that the user name asks for (RFC 7617)."""
