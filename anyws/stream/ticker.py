@@ -26,7 +26,7 @@ class Ticker:
     """
 
     def __init__(self, task_group: TaskGroup, options: ConnectionOptions) -> None:
-        self._task_group = task_group
+        self.task_group = task_group
         #: Seconds between two ticks, when nothing holds them up.
         self.length = tick_length(options.ping_interval, options.ping_timeout)
         self._running = False
@@ -37,7 +37,7 @@ class Ticker:
         self.connections.add(websocket)
         if not self._running:
             self._running = True
-            self._task_group.start_soon(self._run)
+            self.task_group.start_soon(self._run)
 
     def discard(self, websocket: WebSocket) -> bool:
         """Look after ``websocket`` no longer; tell whether it was looked after."""
@@ -51,5 +51,5 @@ class Ticker:
             await anyio.sleep(self.length)
             now = anyio.current_time()
             for websocket in tuple(self.connections):
-                websocket.tick(now, now - last, self._task_group)
+                websocket.tick(now, now - last, self.task_group)
             last = now

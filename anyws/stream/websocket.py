@@ -209,7 +209,8 @@ class WebSocket(ObjectStream["str | bytes"]):
     async def ping(self) -> float:
         """Send a ping and wait for its pong.
 
-        The pong is seen at once while some task receives, and within a second otherwise.
+        The pong is seen whether or not a task receives, as long as what nobody takes is less than
+        ``Limits.receive_buffer`` bytes: beyond that nothing more is read.
 
         Returns:
             The seconds in between.
@@ -222,6 +223,7 @@ class WebSocket(ObjectStream["str | bytes"]):
         payload, ping = self._pings.add()
         try:
             await self.writer.ping(payload)
+            self._read_for_absent_application(self._ticker.task_group)
             await ping.answered.wait()
         except BaseException:
             self._pings.forget(payload)
@@ -357,8 +359,8 @@ class WebSocket(ObjectStream["str | bytes"]):
                 closing.reach_end()
                 if closing.unfinished:
                     task_group.start_soon(closing.close, 1000)
-            elif not self._transport.reads_by_itself and not inbound.full:
-                task_group.start_soon(receiver.read_in_background)
+            else:
+                self._read_for_absent_application(task_group)
         receiver.attended = False
         if self._keepalive.tick(
             now, self._connection, self._transport, self._write_buffer, self._pings
@@ -366,6 +368,17 @@ class WebSocket(ObjectStream["str | bytes"]):
             reason = "keepalive ping timeout"
             closing.fail(1011, reason, CloseCause.PING_TIMEOUT, "")
             closing.drop(CloseCause.PING_TIMEOUT)
+
+    def _read_for_absent_application(self, task_group: TaskGroup) -> None:
+        """Let control frames be seen though no task receives, where the transport does not read by itself."""
+        receiver = self._receiver
+        if not (
+            self._transport.reads_by_itself
+            or receiver.waiting
+            or self._source.finished
+            or self._inbound.full
+        ):
+            task_group.start_soon(receiver.read_in_background)
 
 
 class Readers:

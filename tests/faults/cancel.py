@@ -105,7 +105,7 @@ def leftovers(websocket):
         "the send lock": lock.locked,
         "the owner of the send lock": lock.owner,
         "who waits for the send lock": lock._waiters,
-        "the claim to receive": receiver.waiting,
+        "the claim to receive": receiver.claimed,
         "hunger": websocket._inbound.hungry,
         "pings": websocket._pings._waiting,
         "bytes": websocket.buffered,

@@ -7,6 +7,7 @@ from anyws.core.connection import Connection
 from anyws.enums import Role
 from anyws.errors import CloseCause, ConnectionClosedError
 from anyws.limits import Limits
+from anyws.stream import ticker
 from anyws.stream.keepalive import Keepalive, Pings
 from anyws.testing import WebSocketPair
 
@@ -285,6 +286,22 @@ async def test_ping_while_nobody_receives():
     async with WebSocketPair() as (client, server):
         with anyio.fail_after(5):
             assert await client.ping() > 0
+
+
+async def test_the_pong_is_seen_at_once_while_nobody_receives(monkeypatch, raw_client):
+    """The latency is that of the network, not of the ticker, which never ticks here."""
+    monkeypatch.setattr(ticker, "tick_length", lambda *_: 3600)
+    async with raw_client() as (websocket, peer), anyio.create_task_group() as tg:
+        tg.start_soon(websocket.ping)
+        await peer.send_frame(0x8A, (await peer.receive_frame()).payload)
+        await anyio.wait_all_tasks_blocked()
+        assert websocket.latency > 0
+        # What came meanwhile, and what comes, is there for who receives at last.
+        await peer.send_frame(0x81, b"first")
+        await anyio.wait_all_tasks_blocked()
+        assert await websocket.receive() == "first"
+        await peer.send_frame(0x81, b"second")
+        assert await websocket.receive() == "second"
 
 
 async def test_ping_meets_the_end(raw_client):
