@@ -135,13 +135,6 @@ static const char *stream_read_answer(Stream *s) {
   return answer;
 }
 
-static void stream_upgrade(Stream *s, int port, int deflate) {
-  stream_ask(s, port, deflate);
-  const char *answer = stream_read_answer(s);
-  if (deflate && !strstr(answer, "permessage-deflate"))
-    fail("the server does not compress");
-}
-
 static void stream_close_frame(Stream *s) {
   const unsigned char frame[] = {0x88, 0x82, 0, 0, 0, 0, 1000 >> 8, 1000 & 255};
   stream_send(s, frame, sizeof frame);

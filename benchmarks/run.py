@@ -33,6 +33,9 @@ from servers import SERVERS
 if TYPE_CHECKING:
     from processes import Server
 
+#: Connections from which on a server is busy for a while when they end, and so is not used again.
+CROWD = 1000
+
 
 def names_of(scenario: Scenario, python: Python, wanted: list[str] | None) -> list[str]:
     """Return the servers or clients of a scenario that are installed and wanted."""
@@ -113,6 +116,8 @@ class Run:
                     self._progress.done(f"{name}: {server} failed: {failure}")
                     self._restart(scenario, server)
         self._progress.clear()
+        if scenario.connections >= CROWD:
+            self.stop()
         return {server: found for server, found in samples.items() if found}
 
     def _start(self, scenario: Scenario, names: list[str]) -> None:
@@ -214,6 +219,14 @@ def raise_file_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def summary(samples: dict[str, list[float]]) -> dict[str, dict[str, Any]]:
+    """Return the median of each server beside what it was taken from."""
+    return {
+        server: {"median": statistics.median(values), "samples": values}
+        for server, values in samples.items()
+    }
+
+
 def main() -> None:
     """Measure, print and write what was asked for."""
     options = parse_arguments()
@@ -234,19 +247,17 @@ def main() -> None:
             found: dict[str, dict[str, Any]] = {}
             results[python.version] = {"versions": python.versions, "scenarios": found}
             run = Run(workshop, python, options, progress)
-            for name in options.scenario or SCENARIOS:
-                if SCENARIOS[name].tls and not workshop.has_tls:
-                    continue
-                samples = run.measure(name)
-                found[name] = {
-                    server: {"median": statistics.median(values), "samples": values}
-                    for server, values in samples.items()
-                }
-                progress.done(f"Python {python.version}: {name}")
-                print_scenario(python.version, name, found)
-                if options.out is not None:
-                    write(results, options.out)
-            run.stop()
+            try:
+                for name in options.scenario or SCENARIOS:
+                    if SCENARIOS[name].tls and not workshop.has_tls:
+                        continue
+                    found[name] = summary(run.measure(name))
+                    progress.done(f"Python {python.version}: {name}")
+                    print_scenario(python.version, name, found)
+                    if options.out is not None:
+                        write(results, options.out)
+            finally:
+                run.stop()
     print_summary(results)
     if options.out is not None:
         draw_bars(results, options.out / "chart.png")
