@@ -9,6 +9,7 @@ import os
 import pathlib
 import warnings
 
+import hypothesis
 import pytest
 
 import anyws
@@ -65,6 +66,9 @@ def quiet_loop(anyio_backend):
 
 
 def pytest_configure(config):
+    # What an example takes says how busy the machine is.
+    hypothesis.settings.register_profile("anyws", deadline=None, print_blob=True)
+    hypothesis.settings.load_profile("anyws")
     # How long a callback took says how busy the machine is.
     logging.getLogger("asyncio").addFilter(
         lambda record: not record.msg.startswith("Executing %s took")

@@ -50,15 +50,17 @@ class FakeProxy:
         self.reached = anyio.Event()
 
     async def handle(self, stream):
-        async with stream:
-            first = await stream.receive(1)
-            self.reached.set()
-            if self.silent:
-                await stream.receive(1_000_000)
-                await anyio.sleep_forever()
-            dialogue = {b"C": self.connect, b"\x04": self.socks4, b"\x05": self.socks5}[first]
-            if not await dialogue(stream):
-                return
+        with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+            async with stream:
+                await self.talk(stream)
+
+    async def talk(self, stream):
+        first = await stream.receive(1)
+        self.reached.set()
+        while self.silent:
+            await stream.receive(1_000_000)
+        dialogue = {b"C": self.connect, b"\x04": self.socks4, b"\x05": self.socks5}[first]
+        if await dialogue(stream):
             async with await anyio.connect_tcp("127.0.0.1", self.target) as there:
                 async with anyio.create_task_group() as tg:
                     tg.start_soon(self.copy, stream, there)
