@@ -151,7 +151,6 @@ def client_over(
 
     Raises:
         InvalidURI, ValueError: an argument is wrong; raised by the call itself.
-        anyio.BrokenResourceError: the stream broke or ended before the server had answered.
         TimeoutError: the connection was not open in time.
         RejectedHandshake: the server answered with another status than 101.
         InvalidHandshake: the server's answer breaks a rule of RFC 6455, section 4.

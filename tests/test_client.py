@@ -271,7 +271,7 @@ async def test_a_connection_is_opened_once():
 async def test_client_over_a_stream_that_breaks():
     client, server = memory_pair()
     server.reset()
-    with pytest.raises(anyio.BrokenResourceError):
+    with pytest.raises(anyws.InvalidHandshake, match="lost before the server had answered"):
         async with anyws.client_over(client, "ws://h/"):
             pass
     assert client.closed

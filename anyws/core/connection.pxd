@@ -14,4 +14,5 @@ cdef class Connection:
     cdef public Outbound outbound
     cdef object _cause
     cdef object _detail
+    cdef object _error
     cdef object _began_by_us

@@ -74,6 +74,7 @@ class Connection:
         "_began_by_us",
         "_cause",
         "_detail",
+        "_error",
         "deflate",
         "inbound",
         "limits",
@@ -105,6 +106,7 @@ class Connection:
         self.received: Close | None = None
         self._cause: CloseCause | None = None
         self._detail = ""
+        self._error: BaseException | None = None
         self._began_by_us: bool | None = None
         server = role is Role.SERVER
         self.inbound = Inbound(
@@ -163,9 +165,22 @@ class Connection:
             return b""
         return self._make_close(Close(close.code), close_payload(close.code, ""))
 
-    def lose(self, cause: CloseCause = CloseCause.CONNECTION_LOST, detail: str = "") -> None:
-        """Note that the stream below is gone; the first cause that was noted stays."""
+    def lose(
+        self,
+        cause: CloseCause = CloseCause.CONNECTION_LOST,
+        detail: str = "",
+        error: BaseException | None = None,
+    ) -> None:
+        """Note that the stream below is gone, and what took it; the first cause that was noted stays.
+
+        One cause says more than the one before it: that the peer did not answer our close frame.
+        """
+        unanswered = self.received is None and self._cause is CloseCause.CLOSED_BY_US
+        if unanswered and cause is CloseCause.CLOSE_TIMEOUT:
+            self._cause = None
         self._blame(cause, detail)
+        if error is not None and self._error is None:
+            self._error = error
         self._step(Step.LOST)
 
     def closed_error(self) -> ConnectionClosed:
@@ -180,7 +195,7 @@ class Connection:
         kind = ConnectionClosedOK if ok else ConnectionClosedError
         cause = self._cause or CloseCause.CONNECTION_LOST
         error = kind(received, sent, cause, self._began_by_us, self._detail, self.name())
-        error.__cause__ = self.inbound.failure
+        error.__cause__ = self.inbound.failure or (None if ok else self._error)
         return error
 
     def name(self) -> str:

@@ -104,7 +104,7 @@ class Deflater:
         takeover: whether a message may refer to the ones before it.
     """
 
-    __slots__ = ("_codec", "_compressor", "_held", "_settings", "_takeover")
+    __slots__ = ("_ahead", "_codec", "_compressor", "_held", "_settings", "_takeover")
 
     def __init__(
         self,
@@ -126,6 +126,16 @@ class Deflater:
         self._takeover = takeover
         self._compressor: _Compressor | None = None
         self._held = False
+        self._ahead: list[bytes] = []
+
+    def compress_ahead(self, data: Buffer) -> None:
+        """Compress the beginning of the next fragment or message, which the next call gives with the rest.
+
+        May be called again and again, so that something else can run in between; ``reset`` drops it.
+        """
+        if self._compressor is None:
+            self._compressor = self._codec.compressobj(*self._settings)
+        self._ahead.append(self._compressor.compress(data))
 
     def compress(self, data: Buffer) -> bytes:
         """Compress one whole message; the result is never empty.
@@ -148,10 +158,11 @@ class Deflater:
         if self._compressor is None:
             self._compressor = self._codec.compressobj(*self._settings)
         head = _TAIL if self._held else b""
+        ahead, self._ahead = self._ahead, []
         body = self._compressor.compress(data)
         end = self._compressor.flush(zlib.Z_SYNC_FLUSH)
         self._held = True
-        return b"".join((head, body, end[:-4]))
+        return b"".join((head, *ahead, body, end[:-4]))
 
     def finish(self, data: Buffer = b"") -> bytes:
         """Compress the last part of a message, which may be empty.
@@ -168,11 +179,12 @@ class Deflater:
         return out
 
     def reset(self) -> None:
-        """Forget what was sent and free the memory, at any time, with or without takeover.
+        """Forget what was sent and free the memory, between two calls, with or without takeover.
 
         What a new compressor writes refers to nothing before it, so the peer needs no notice.
         """
         self._compressor = None
+        self._ahead = []
 
 
 class Inflater:

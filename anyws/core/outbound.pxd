@@ -20,6 +20,9 @@ cdef class Outbound:
     cdef _KeyPool _keys
 
     cpdef bint wants_deflate(self, Py_ssize_t size, compress)
+    cpdef bint is_long(self, int opcode, Py_ssize_t size, compress)
+    cpdef compress_ahead(self, bytes payload)
+    cpdef drop_ahead(self, int opcode)
     cpdef bint sends_plain(self, Py_ssize_t size, compress)
     cpdef list message(self, int opcode, bytes payload, compress)
     cpdef list encode(self, int first, bytes payload)

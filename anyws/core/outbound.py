@@ -11,11 +11,13 @@ import anyws._wire.header as header  # noqa: PLR0402 - the form that a cimport c
 if TYPE_CHECKING:
     from anyws.core.deflate_streams import Deflater
 
-__all__ = ["KEEP_COMPRESSOR", "Outbound"]
+__all__ = ["COMPRESSED_AT_ONCE", "KEEP_COMPRESSOR", "Outbound"]
 
 #: Below this many bytes header and payload are joined, above it the payload is not copied.
 _JOIN_BELOW = 16384
 
+#: Bytes that are compressed in one go, which takes zlib some milliseconds.
+COMPRESSED_AT_ONCE = 65536
 #: Seconds that a compressor is kept while no message is compressed.
 KEEP_COMPRESSOR = 30.0
 
@@ -77,6 +79,34 @@ class Outbound:
             return False
         return compress is True or size >= self._threshold
 
+    def is_long(self, opcode: int, size: int, compress: bool | None) -> bool:
+        """Tell whether others should run while ``size`` bytes are compressed; see ``compress_ahead``.
+
+        Args:
+            opcode: TEXT or BINARY, or CONTINUATION, whose message has been decided on.
+            size: bytes of the message or the fragment.
+            compress: as for ``message``.
+        """
+        if size <= COMPRESSED_AT_ONCE:
+            return False
+        return self.wants_deflate(size, compress) if opcode else self._deflating
+
+    def compress_ahead(self, payload: bytes) -> None:
+        """Compress the beginning of the next message or fragment; the rest must go compressed as well."""
+        if self._deflater is not None:
+            self._deflating = True
+            self._deflater.compress_ahead(payload)
+
+    def drop_ahead(self, opcode: int) -> None:
+        """Undo ``compress_ahead``: nothing of it is sent.
+
+        Args:
+            opcode: CONTINUATION when earlier fragments of the message were sent.
+        """
+        if self._deflater is not None:
+            self._deflating = not opcode
+            self._deflater.reset()
+
     def sends_plain(self, size: int, compress: bool | None) -> bool:
         """Tell whether a message of ``size`` bytes goes as it is: not masked and not compressed."""
         return not (self._masked or self.wants_deflate(size, compress))
@@ -85,6 +115,7 @@ class Outbound:
         """Encode one whole message; ``compress`` None leaves the choice to the threshold."""
         if self._deflater is not None and self.wants_deflate(len(payload), compress):
             self._unused = 0.0
+            self._deflating = False
             return self.encode(_FIN | _RSV1 | opcode, self._deflater.compress(payload))
         return self.encode(_FIN | opcode, payload)
 

@@ -2,7 +2,7 @@
 
 Such a stream can only be written by awaiting it, and what it does when that is cancelled is its own
 affair. So one shielded task per stream does all the writing, and a user's cancellation never
-reaches it; ``abort`` does.
+reaches it; ``abort`` does. Whatever the stream raises means that it is lost.
 """
 
 from __future__ import annotations
@@ -60,10 +60,14 @@ class StreamTransport(Transport):
             data = await self._stream.receive(_CHUNK)
         except anyio.EndOfStream:
             self._receiver.eof_received()
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - told to the user as what ended the connection
             self._lose(error)
         else:
-            self._deliver(data)
+            if data:
+                self._deliver(data)
+            else:
+                # What many streams say at their end, and what would be asked for again and again.
+                self._receiver.eof_received()
         finally:
             self._reading = False
 
@@ -119,7 +123,7 @@ class StreamTransport(Transport):
         try:
             with self._scope:
                 await self._write()
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - told to the user as what ended the connection
             self._lose(error)
         finally:
             self._lose(None)
@@ -172,7 +176,7 @@ class StreamTransport(Transport):
     async def _close_stream(self) -> None:
         try:
             await anyio.aclose_forcefully(self._stream)
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+        except Exception:  # noqa: BLE001, S110 - there is nothing more to be done with it
             pass
 
     def _lose(self, error: Exception | None) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import ssl
 from typing import TYPE_CHECKING
 
+import anyio
 from anyio.streams.tls import TLSStream
 
 if TYPE_CHECKING:
@@ -37,14 +39,18 @@ async def wrap_tls(
 
     Raises:
         ssl.SSLError: the handshake or the certificate failed.
-        anyio.BrokenResourceError: the stream ended during the handshake.
+        ConnectionResetError: the stream ended during the handshake, as asyncio calls it.
 
     If cancelled: the stream is left in the middle of the handshake, good for closing only.
     """
-    return await TLSStream.wrap(
-        stream,
-        server_side=server_side,
-        hostname=server_hostname,
-        ssl_context=ssl_context,
-        standard_compatible=True,
-    )
+    try:
+        return await TLSStream.wrap(
+            stream,
+            server_side=server_side,
+            hostname=server_hostname,
+            ssl_context=ssl_context,
+            standard_compatible=True,
+        )
+    except (anyio.BrokenResourceError, anyio.EndOfStream) as error:
+        reason = "the connection was lost during the TLS handshake"
+        raise ConnectionResetError(errno.ECONNRESET, reason) from error

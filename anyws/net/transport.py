@@ -197,9 +197,12 @@ class Transport(ByteStream):
         return data
 
     async def send(self, item: bytes) -> None:
-        """Write ``item`` and wait while the transport is clogged."""
+        """Write ``item`` and wait while the transport is clogged; only before ``attach``."""
         self.write(item)
         await self.drain()
+        collector = self._receiver
+        if isinstance(collector, _Collector) and collector.lost:
+            raise anyio.BrokenResourceError from collector.error
 
     async def send_eof(self) -> None:
         """Send the end of the stream."""

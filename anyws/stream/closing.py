@@ -38,6 +38,15 @@ __all__ = ["Closing"]
 
 #: Seconds that the peer has to end TCP after both close frames.
 _LINGER = 1.0
+#: What a stream raises when it is lost; anything else is unexpected.
+_LOSSES = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError)
+
+
+def _described(error: BaseException) -> str:
+    """Say what took the stream: anyio's own errors say nothing, and what caused them does."""
+    while not str(error) and error.__cause__ is not None:
+        error = error.__cause__
+    return str(error) or type(error).__name__
 
 
 class Closing:
@@ -100,9 +109,13 @@ class Closing:
 
     def lose(self, cause: CloseCause = CloseCause.CONNECTION_LOST, detail: str = "") -> None:
         """Note that the stream is gone."""
-        if not detail and self._source.error is not None:
-            detail = str(self._source.error) or type(self._source.error).__name__
-        self._connection.lose(cause, detail)
+        error = self._source.error
+        if isinstance(error, _LOSSES):
+            # It says all there is to say, and its traceback would keep the connection in memory.
+            error = error.with_traceback(None)
+        if not detail and error is not None:
+            detail = _described(error)
+        self._connection.lose(cause, detail, error)
         self._write_buffer.finished = True
         self._on_closed()
 

@@ -96,15 +96,11 @@ class ClientOpening:
 
     async def _shake_hands(self, transport: Transport, task_group: TaskGroup) -> WebSocket:
         handshake = self._handshake
-        await transport.send(handshake.data)
-        acceptance = None
-        while acceptance is None:
-            try:
-                data = await transport.receive()
-            except anyio.EndOfStream:
-                acceptance = handshake.receive_eof()
-            else:
-                acceptance = handshake.receive_data(data)
+        try:
+            acceptance = await self._accepted(transport)
+        except anyio.BrokenResourceError as error:
+            reason = "the connection was lost before the server had answered"
+            raise InvalidHandshake(reason) from error
         connection = Connection(Role.CLIENT, self._options.limits, acceptance.deflate)
         return WebSocket(
             connection,
@@ -117,6 +113,19 @@ class ClientOpening:
             subprotocol=acceptance.subprotocol,
             received=handshake.leftover,
         )
+
+    async def _accepted(self, transport: Transport) -> Acceptance:
+        handshake = self._handshake
+        await transport.send(handshake.data)
+        acceptance = None
+        while acceptance is None:
+            try:
+                data = await transport.receive()
+            except anyio.EndOfStream:
+                acceptance = handshake.receive_eof()
+            else:
+                acceptance = handshake.receive_data(data)
+        return acceptance
 
 
 class Refused(HandshakeError):

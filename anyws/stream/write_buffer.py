@@ -121,6 +121,7 @@ class WriteBuffer:
             self._lock.locked
             or self._transport.clogged
             or self._connection.state is not _OPEN
+            or self._outbound.is_long(opcode, len(payload), compress)
             or not self._turns.spend()
         ):
             return NOT_TAKEN

@@ -3,9 +3,10 @@
 Theory of operation
 -------------------
 A send has two parts. *Admission* may wait and may be cancelled: for the lock that a fragmented message
-holds, for room in the write buffer, for the checkpoint that is due. Then the frame is encoded and put into
-the write buffer without a single ``await``. So a cancelled send was either never admitted, and nothing
-of it exists, or it is in the buffer whole, and the transport delivers it whole.
+holds, for room in the write buffer, for the checkpoint that is due, and while a long message is compressed
+piece by piece. Then the frame is encoded and put into the write buffer without a single ``await``. So a
+cancelled send was either never admitted, and nothing of it exists, or it is in the buffer whole, and the
+transport delivers it whole.
 
 ``WriteBuffer`` does the second part, and admits what need not wait; the transport keeps
 what the kernel has not taken.
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.lowlevel
 
+from anyws.core.outbound import COMPRESSED_AT_ONCE
 from anyws.enums import DataType, Opcode, State
 from anyws.stream.feeding import feed
 from anyws.stream.fragment import FragmentContext
@@ -249,7 +251,11 @@ class WebSocketWriter:
         if taken == NOT_TAKEN:
             opcode, payload = encode_data(data)
             await self._admit(force=force)
-            self._lock.release()
+            try:
+                if self._connection.outbound.is_long(opcode, len(payload), compress):
+                    payload, compress = await self._compress_ahead(opcode, payload, force=force)
+            finally:
+                self._lock.release()
             self._buffer.put_message(opcode, payload, compress)
         if self._transport.clogged:
             await self._drain()
@@ -275,6 +281,8 @@ class WebSocketWriter:
         """
         await self._make_room(force=force)
         outbound = self._connection.outbound
+        if outbound.is_long(opcode, len(payload), compress):
+            payload, compress = await self._compress_ahead(opcode, payload, force=force)
         frames = outbound.fragment(opcode, payload, final=final, compress=compress)
         self._buffer.write_control(frames)
         if final:
@@ -302,6 +310,32 @@ class WebSocketWriter:
             raise ValueError(f"a control frame has at most 125 bytes, not {len(payload)}")
         await self._make_room(force=False)
         self._buffer.write_control([self._connection.outbound.control(opcode, payload)])
+
+    async def _compress_ahead(
+        self, opcode: int, payload: bytes, *, force: bool
+    ) -> tuple[bytes, bool]:
+        """Compress all of a long payload but its end, letting others run in between.
+
+        Returns:
+            The rest, and that it is to be compressed.
+
+        If cancelled: nothing of the payload is sent. The compressor is given up, so that what was
+        compressed leaves no trace; the next one refers to nothing that was sent before.
+        """
+        outbound = self._connection.outbound
+        view = memoryview(payload)
+        self._buffer.flush()
+        try:
+            while len(view) > COMPRESSED_AT_ONCE:
+                outbound.compress_ahead(bytes(view[:COMPRESSED_AT_ONCE]))
+                view = view[COMPRESSED_AT_ONCE:]
+                self._turns.renew()
+                await anyio.lowlevel.checkpoint()
+                self._check(force=force)
+        except BaseException:
+            outbound.drop_ahead(opcode)
+            raise
+        return bytes(view), True
 
     async def _admit(self, *, force: bool) -> None:
         """Wait until a message may be sent; returns with the lock held."""

@@ -159,7 +159,7 @@ def lockstep_pair() -> tuple[MemoryStream, MemoryStream]:
     return memory_pair(0)
 
 
-Fault = Literal["eof", "reset", "stall", "drop"]
+Fault = Literal["eof", "reset", "stall", "drop"] | Exception
 
 
 class FaultyStream(ByteStream):
@@ -169,9 +169,14 @@ class FaultyStream(ByteStream):
         stream: the stream to wrap; ``reset`` needs a ``MemoryStream``.
         chunk: bytes that one ``receive`` returns at most; 1 delivers byte by byte.
         receive_limit: bytes after which ``receive_fault`` happens.
-        receive_fault: ``"eof"`` ends the stream, ``"reset"`` breaks it, ``"stall"`` waits for ever.
+        receive_fault: ``"eof"`` ends the stream, ``"reset"`` breaks it, ``"stall"`` waits for ever,
+            an exception is raised.
         send_limit: bytes after which ``send_fault`` happens, in the middle of a send if need be.
-        send_fault: ``"drop"`` swallows the rest, ``"reset"`` breaks the stream, ``"stall"`` waits.
+        send_fault: ``"drop"`` swallows the rest, ``"reset"`` breaks the stream, ``"stall"`` waits, an
+            exception is raised.
+        eof_fault: what ``send_eof`` meets once it has ended our direction: ``"reset"``, ``"stall"`` or
+            an exception.
+        close_fault: what ``aclose`` meets once it has closed the stream: the same.
 
     Attributes:
         sent: bytes that were passed on.
@@ -187,6 +192,8 @@ class FaultyStream(ByteStream):
         receive_fault: Fault = "eof",
         send_limit: int | None = None,
         send_fault: Fault = "drop",
+        eof_fault: Fault | None = None,
+        close_fault: Fault | None = None,
     ) -> None:
         self.stream = stream
         self.chunk = chunk
@@ -194,6 +201,8 @@ class FaultyStream(ByteStream):
         self.receive_fault: Fault = receive_fault
         self.send_limit = send_limit
         self.send_fault: Fault = send_fault
+        self.eof_fault = eof_fault
+        self.close_fault = close_fault
         self.sent: int = 0
         self.received: int = 0
         self._stall = anyio.Event()
@@ -201,6 +210,7 @@ class FaultyStream(ByteStream):
     def release(self) -> None:
         """End a stall, and go on without faults."""
         self.receive_limit = self.send_limit = None
+        self.eof_fault = self.close_fault = None
         self._stall.set()
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
@@ -232,6 +242,8 @@ class FaultyStream(ByteStream):
 
     async def _fault(self, fault: Fault) -> None:
         await anyio.lowlevel.checkpoint()
+        if isinstance(fault, Exception):
+            raise fault
         if fault == "eof":
             raise anyio.EndOfStream
         if fault == "reset":
@@ -241,12 +253,16 @@ class FaultyStream(ByteStream):
         await self._stall.wait()
 
     async def send_eof(self) -> None:
-        """End our direction."""
+        """End our direction, then meet the fault."""
         await self.stream.send_eof()
+        if self.eof_fault is not None:
+            await self._fault(self.eof_fault)
 
     async def aclose(self) -> None:
-        """Close the stream."""
+        """Close the stream, then meet the fault."""
         await self.stream.aclose()
+        if self.close_fault is not None:
+            await self._fault(self.close_fault)
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:

@@ -130,6 +130,33 @@ def test_the_first_cause_stays():
     assert error.began_by_us is True
 
 
+@pytest.mark.parametrize("answered", [False, True])
+def test_that_the_peer_did_not_answer_says_more_than_that_we_closed(answered):
+    """When it has answered, it is only the end of TCP that did not come."""
+    connection = make()
+    connection.send_close(1000)
+    if answered:
+        receive(connection, CLOSE)
+        connection.reach_end()
+    connection.lose(CloseCause.CLOSE_TIMEOUT)
+    expected = CloseCause.CLOSED_BY_US if answered else CloseCause.CLOSE_TIMEOUT
+    assert connection.closed_error().cause is expected
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_what_took_the_stream_is_chained(closed):
+    """Not to the end of a connection that was closed in good order before."""
+    connection = make()
+    if closed:
+        connection.send_close(1000)
+        receive(connection, CLOSE)
+        connection.reach_end()
+    lost = OSError("reset")
+    connection.lose(error=lost)
+    connection.lose(error=OSError("later"))
+    assert connection.closed_error().__cause__ is (None if closed else lost)
+
+
 def test_who_sends_while_the_peers_close_frame_waits_began():
     """The application has not come to the peer's frame yet, so for it ours was the first."""
     connection = make()

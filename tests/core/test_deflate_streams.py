@@ -284,6 +284,28 @@ def test_reset(implementation: Any, within: bool) -> None:
             assert peer.read(writer.finish(b"Hello")) == b"Hello"
 
 
+@pytest.mark.parametrize("takeover", [True, False])
+@pytest.mark.parametrize("begun", [False, True], ids=["whole", "in a fragment"])
+def test_compressed_ahead(implementation: Any, begun: bool, takeover: bool) -> None:
+    """Taken piece by piece or dropped in the middle, the peer reads each message right."""
+    writer = deflater(takeover=takeover, implementation=implementation)
+    peer = Peer(12, takeover)
+    pieces = [random.Random(seed).randbytes(3000) + b"Hello" * 100 for seed in range(3)]
+    assert peer.read(writer.compress(b"Hello" * 20)) == b"Hello" * 20
+    for dropped in (False, True, False):
+        start = b"start Hello" if begun else b""
+        if begun:
+            assert peer.read(writer.fragment(start), end=False) == start
+        for piece in pieces[:-1]:
+            writer.compress_ahead(piece)
+        expected = b"".join(pieces)
+        if dropped:
+            writer.reset()
+            expected = pieces[-1]
+        finish = writer.finish if begun else writer.compress
+        assert peer.read(finish(pieces[-1])) == expected
+
+
 # Bounds.
 
 

@@ -150,3 +150,25 @@ async def test_faults_over_another_kind_of_stream():
     await other.send(b"still open")
     assert await stream.receive() == b"still open"
     assert stream.extra_attributes == one.extra_attributes
+
+
+async def test_faults_of_ending_and_of_any_kind():
+    """Each happens when the stream has done what it was asked for."""
+    one, other = memory_pair()
+    odd = LookupError("odd")
+    stream = FaultyStream(
+        one, receive_limit=0, receive_fault=odd, send_limit=1, send_fault=odd,
+        eof_fault=odd, close_fault="stall",
+    )  # fmt: skip
+    for call in (stream.receive, lambda: stream.send(b"ab"), stream.send_eof):
+        with pytest.raises(LookupError) as caught:
+            await call()
+        assert caught.value is odd
+    assert await other.receive() == b"a"
+    with pytest.raises(anyio.EndOfStream):
+        await other.receive()
+    async with anyio.create_task_group() as tg:
+        tg.start_soon(stream.aclose)
+        await anyio.wait_all_tasks_blocked()
+        assert one.closed
+        stream.release()
