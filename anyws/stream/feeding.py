@@ -49,38 +49,29 @@ async def feed(
     kind = None if op_code is None else DataType(op_code)
     undrained = 0
     context = FragmentContext(writer, force=force, compress=compress, data_type=kind)
-    async with aclosing(_pieces(source, chunksize)) as pieces, context as stream:
-        async for piece in pieces:
-            final = isinstance(source, Buffer) and source.at_eof()
-            await stream.send(piece, final=final)
-            undrained += len(piece)
-            if undrained >= drain_every:
-                undrained = 0
-                await writer.flush()
+    async with aclosing(_chunks(source, chunksize)) as chunks, context as stream:
+        async for chunk in chunks:
+            whole = isinstance(source, Buffer) and source.at_eof()
+            kind, payload = stream._encode(chunk)
+            # An empty chunk makes a fragment too: a message may have no other.
+            for start in range(0, len(payload) or 1, chunksize):
+                piece = payload[start : start + chunksize]
+                final = whole and start + chunksize >= len(payload)
+                await stream._send_encoded(kind, piece, final=final)
+                undrained += len(piece)
+                if undrained >= drain_every:
+                    undrained = 0
+                    await writer.flush()
 
 
-async def _pieces(source: Source, size: int) -> AsyncGenerator[Piece, None]:
-    """Give what comes from ``source``, cut into pieces of at most ``size`` bytes."""
+async def _chunks(source: Any, size: int) -> AsyncGenerator[Piece, None]:
+    """Give what comes from ``source``, of a ``Buffer`` no more than ``size`` bytes at once."""
     if isinstance(source, Buffer):
         while data := await source.read(size):
             yield data
-        return
-    async with aclosing(_chunks(source)) as chunks:
-        async for chunk in chunks:
-            if isinstance(chunk, str) and len(chunk) * 4 > size:
-                for start in range(0, len(chunk), max(1, size // 4)):
-                    yield chunk[start : start + max(1, size // 4)]
-            elif len(chunk) <= size:
-                yield chunk
-            else:
-                for start in range(0, len(chunk), size):
-                    yield chunk[start : start + size]
-
-
-async def _chunks(source: Any) -> AsyncGenerator[Piece, None]:
-    if isinstance(source, (str, bytes, bytearray, memoryview)):
+    elif isinstance(source, (str, bytes, bytearray, memoryview)):
         raise TypeError("feed takes a source of chunks; use send for a message that is there")
-    if isinstance(source, ByteReceiveStream):
+    elif isinstance(source, ByteReceiveStream):
         async for data in source:
             yield data
     elif hasattr(source, "read"):

@@ -82,6 +82,10 @@ class FragmentContext:
         if self._sending:
             raise anyio.BusyResourceError("sending a fragment on")
         kind, payload = self._encode(data)
+        await self._send_encoded(kind, payload, final=final)
+
+    async def _send_encoded(self, kind: DataType, payload: bytes, *, final: bool) -> None:
+        """Send what ``_encode`` has returned, or a part of it; as ``send``, but for its checks."""
         decoder = self._utf8
         before = decoder.getstate() if decoder is not None else None
         self._sending = True
@@ -127,7 +131,11 @@ class FragmentContext:
         await anyio.lowlevel.checkpoint()
 
     def _encode(self, data: str | bytes | bytearray | memoryview) -> tuple[DataType, bytes]:
-        """Return the kind of message that a piece belongs to, and its payload."""
+        """Return the kind of message that a piece belongs to, and its payload.
+
+        Raises:
+            TypeError: ``data`` is of another kind than the first piece.
+        """
         if isinstance(data, str):
             kind, payload = DataType.TEXT, data.encode()
         elif isinstance(data, (bytes, bytearray, memoryview)):

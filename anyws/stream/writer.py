@@ -127,7 +127,8 @@ class WebSocketWriter:
                 iterable of chunks, or an open file, binary or text.
             op_code: the kind of message; ``None`` takes ``buffer.data_type`` where it has one,
                 else the kind of the first chunk.
-            chunksize: bytes of payload of each fragment but the last.
+            chunksize: bytes of payload that a fragment has at most. What the source gives is not held
+                back to fill one.
             drain_every: bytes after which the write buffer is drained at the latest.
             force: send although the connection is closing.
             compress: whether to compress; ``None`` decides by the first fragment.

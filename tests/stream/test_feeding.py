@@ -184,10 +184,22 @@ async def test_chunksize(raw_client):
 
 async def test_chunksize_holds_for_text_too(raw_client):
     async with raw_client() as (websocket, peer):
-        await websocket.writer.feed(["\U0001f40d" * 10], chunksize=8)
-        frames = await frames_of(peer)
-        assert all(len(payload) <= 8 for _, payload in frames)
-        assert b"".join(payload for _, payload in frames).decode() == "\U0001f40d" * 10
+        # In bytes, and so between the bytes of a character, too (RFC 6455, section 5.6).
+        for options in ({}, {"op_code": DataType.TEXT}):
+            await websocket.writer.feed(["abcdefgh\U0001f40dé"], chunksize=5, **options)
+            assert await frames_of(peer) == [
+                (0x01, b"abcde"),
+                (0x00, b"fgh\xf0\x9f"),
+                (0x00, b"\x90\x8d\xc3\xa9"),
+                (0x80, b""),
+            ]
+
+
+async def test_empty_chunks(raw_client):
+    async with raw_client() as (websocket, peer):
+        await websocket.writer.feed(["", "a", ""], chunksize=5)
+        frames = [(0x01, b""), (0x00, b"a"), (0x00, b""), (0x80, b"")]
+        assert await frames_of(peer) == frames
 
 
 @pytest.mark.parametrize("pieces", [[b"a\xff"], [b"a", b"\xff"], [b"\xc3"], [b"a", b"\xc3"]])
