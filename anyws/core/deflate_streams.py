@@ -213,6 +213,8 @@ class Inflater:
     Attributes:
         pending: whether there is, or may be, output to take without further input. Such a
             call may turn out to give ``b""``.
+        decoders: how many decoders were made for messages that are not whole at once: one for each,
+            and one more for each final block in the middle of it.
     """
 
     __slots__ = (
@@ -224,6 +226,7 @@ class Inflater:
         "_position",
         "_takeover",
         "_window",
+        "decoders",
         "pending",
     )
 
@@ -238,6 +241,7 @@ class Inflater:
         self._position = 0
         self._ending = False
         self.pending = False
+        self.decoders = 0
 
     def decompress(self, data: Buffer, max_length: int) -> bytes:
         """Inflate what has come of a message; what does not fit is kept for the next call.
@@ -354,6 +358,7 @@ class Inflater:
             window = bytes(memoryview(self._window)[-(1 << self._bits) :])
             decompressor = self._codec.decompressobj(-self._bits, zdict=window)
             self._decompressor = decompressor
+            self.decoders += 1
         piece = memoryview(self._input)[self._position : self._position + _PIECE]
         end = self._position + len(piece)
         out = decompressor.decompress(piece, max_length)

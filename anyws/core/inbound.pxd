@@ -26,11 +26,13 @@ cdef class Inbound:
     cdef Py_ssize_t _offset
     cdef bint _final
     cdef bytes _key
+    cdef Py_ssize_t _headers
 
     cpdef take(self, Turns turns)
     cpdef drop(self, Py_ssize_t kept)
     cdef bint _is_full(self)
     cpdef bint expects_much(self)
+    cpdef Py_ssize_t effort(self) except -1
     cpdef receive_data(self, bytearray buffer, Py_ssize_t end)
     cpdef resume(self)
     cpdef refuse(self)

@@ -63,6 +63,7 @@ class Inbound:
 
     __slots__ = (
         "_final",
+        "_headers",
         "_inflater",
         "_key",
         "_limits",
@@ -121,6 +122,7 @@ class Inbound:
         self._offset = 0
         self._final = False
         self._key = b""
+        self._headers = 0
 
     @property
     def full(self) -> bool:
@@ -142,6 +144,11 @@ class Inbound:
     def expects_much(self) -> bool:
         """Whether the rest of the current frame is large."""
         return self._remaining > _MUCH
+
+    def effort(self) -> int:
+        """Return the number of headers judged and decoders made; they take time whatever their size."""
+        inflater = self._inflater
+        return self._headers if inflater is None else self._headers + inflater.decoders
 
     def take(self, turns: Turns) -> str | bytes | None:
         """Return the next whole message, or None when there is none or ``turns`` are used up."""
@@ -258,6 +265,7 @@ class Inbound:
     def _take_header(self, buffer: bytearray, position: int, end: int) -> int:
         """Judge the frame at ``position``; return how many bytes of it were taken, 0 for none."""
         available = end - position
+        self._headers += 1
         first = buffer[position]
         opcode = first & 0x0F
         self._judge_first_byte(first, opcode)

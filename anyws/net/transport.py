@@ -33,9 +33,10 @@ __all__ = ["HIGH_WATER", "Receiver", "Transport", "scratch"]
 
 #: Bytes of unsent output above which a transport is clogged, unless set.
 HIGH_WATER = 65536
-#: Bytes that are received at once, and in the middle of a large frame.
+#: Bytes received at once; those in the middle of a large frame; those of a peer whose bytes cost much time.
 _RECEIVE_SIZE = 65536
 _SCRATCH_SIZE = 262144
+_SMALL_SIZE = 2048
 
 
 class _Scratch(threading.local):
@@ -47,6 +48,8 @@ class _Scratch(threading.local):
         self.view = memoryview(self.buffer)[:_RECEIVE_SIZE]
         #: The same, for the middle of a large frame.
         self.large_view = memoryview(self.buffer)
+        #: The same, for a peer whose bytes cost much time, so that others have their turn.
+        self.small_view = self.view[:_SMALL_SIZE]
 
 
 scratch = _Scratch()

@@ -3,6 +3,10 @@ from anyws.core.inbound cimport Inbound
 from anyws.stream.write_buffer cimport WriteBuffer
 
 cdef Py_ssize_t _RECEIVE_SIZE
+cdef Py_ssize_t _FEW_STEPS
+cdef Py_ssize_t _BYTES_OF_A_STEP
+cdef int _SMALL_READS
+cdef Py_ssize_t _SMALL_SIZE
 
 cdef class TransportReceiver:
     cdef Connection _connection
@@ -15,9 +19,12 @@ cdef class TransportReceiver:
     cdef Py_ssize_t _noted
     cdef bint _filled
     cdef bint _wide
+    cdef int _small_reads
+    cdef Py_ssize_t _effort
     cdef bytearray _scratch
     cdef object _view
     cdef object _large_view
+    cdef object _small_view
     cdef public long long bytes_received
     cdef public bint heard
     cdef public bint eof

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 __all__ = ["TransportReceiver"]
 
 _RECEIVE_SIZE = len(scratch.view)
+#: A peer whose bytes make more steps than this at once, of fewer bytes each than that, is read in small
+#: pieces: a step takes some microseconds, so 64 KiB of the smallest frames would take 20 ms.
+_FEW_STEPS = 32
+_BYTES_OF_A_STEP = 64
+#: Until so many of them were full and cheap.
+_SMALL_READS = 16
+_SMALL_SIZE = len(scratch.small_view)
 
 
 class TransportReceiver:
@@ -40,6 +47,7 @@ class TransportReceiver:
     __slots__ = (
         "_budget",
         "_connection",
+        "_effort",
         "_filled",
         "_inbound",
         "_large_view",
@@ -47,6 +55,8 @@ class TransportReceiver:
         "_on_lost",
         "_pongs_received",
         "_scratch",
+        "_small_reads",
+        "_small_view",
         "_transport",
         "_view",
         "_wide",
@@ -80,6 +90,10 @@ class TransportReceiver:
         self._scratch = scratch.buffer
         self._view = scratch.view
         self._large_view = scratch.large_view
+        self._small_view = scratch.small_view
+        self._effort = 0
+        # So that many new connections have no large piece each before we know what they send.
+        self._small_reads = 1
         #: Bytes that have come since the opening handshake.
         self.bytes_received = 0
         #: Whether a byte has come since the ticker last looked.
@@ -91,7 +105,13 @@ class TransportReceiver:
         self.error: Exception | None = None
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the transport's signature
-        """Return where the next bytes go; more of them for a peer that sends faster than we read."""
+        """Return where the next bytes go.
+
+        More of them for a peer that sends faster than we read; few for one whose bytes take much
+        time, such as empty fragments do, so that other connections have their turn in between.
+        """
+        if self._small_reads:
+            return self._small_view
         return self._large_view if self._filled or self._inbound.expects_much() else self._view
 
     def buffer_updated(self, count: int) -> None:
@@ -101,6 +121,13 @@ class TransportReceiver:
         inbound.receive_data(self._scratch, count)
         self.heard = True
         self.bytes_received += count
+        effort = inbound.effort()
+        steps = effort - self._effort
+        self._effort = effort
+        if steps > _FEW_STEPS and steps * _BYTES_OF_A_STEP > count:
+            self._small_reads = _SMALL_READS
+        elif self._small_reads and count >= _SMALL_SIZE:
+            self._small_reads -= 1
         if inbound.pings or inbound.pongs:
             self.answer_control_frames()
         if self._budget is not None:

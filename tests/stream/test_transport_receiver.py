@@ -3,6 +3,7 @@
 import pytest
 
 from anyws.core.connection import Connection
+from anyws.core.deflate import Deflate
 from anyws.core.turns import Turns
 from anyws.enums import Role
 from anyws.limits import Limits
@@ -10,7 +11,7 @@ from anyws.stream.lock import SendLock
 from anyws.stream.transport_receiver import TransportReceiver
 from anyws.stream.write_buffer import WriteBuffer
 
-SMALL, LARGE = 65536, 262144
+TINY, SMALL, LARGE = 2048, 65536, 262144
 
 
 class FakeTransport:
@@ -18,12 +19,18 @@ class FakeTransport:
     unsent = 0
 
 
-def receiver(**limits):
-    connection, transport = Connection(Role.CLIENT, Limits(**limits)), FakeTransport()
+def receiver(parameters=None, **limits):
+    connection = Connection(Role.CLIENT, Limits(**limits), parameters)
+    transport = FakeTransport()
     write_buffer = WriteBuffer(connection, transport, SendLock(), Turns(128))
-    return TransportReceiver(
+    made = TransportReceiver(
         connection, transport, write_buffer, lambda _: None, lambda: None, None
     )
+    # The first piece is small, until one comes that fills it.
+    assert receive(made, b"\x8a\x00") == TINY
+    assert receive(made, b"\x82\x7e\x07\xfc" + bytes(2044)) == TINY
+    assert connection.inbound.take(Turns(1)) == bytes(2044)
+    return made
 
 
 def receive(target, data):
@@ -44,7 +51,7 @@ def test_more_at_once_from_a_peer_that_fills_the_buffer():
     sizes = [SMALL, 4096, SMALL, LARGE, SMALL - 4096, 4096, SMALL]
     offered = [receive(target, messages(size)) for size in sizes]
     assert offered == [SMALL, LARGE, SMALL, LARGE, LARGE, SMALL, SMALL]
-    assert target.bytes_received == sum(sizes)
+    assert target.bytes_received == 2050 + sum(sizes)
 
 
 @pytest.mark.parametrize(("limit", "size"), [(SMALL, LARGE), (SMALL - 1, SMALL)])
@@ -61,8 +68,32 @@ def test_more_at_once_in_the_middle_of_a_large_frame():
     assert not target.full
 
 
+@pytest.mark.parametrize(
+    "data",
+    [b"\x02\x00" + b"\x00\x00" * 999, b"\x8a\x00" * 1000, b"\x02\x01x" + b"\x00\x01x" * 600],
+    ids=["empty fragments", "empty pongs", "fragments of a byte"],
+)
+def test_less_at_once_of_what_takes_much_time(data):
+    """Others have their turn in between, and it takes some reads to be trusted again."""
+    target = receiver()
+    receive(target, data)
+    more = bytearray(b"\x82\x7e\x07\xfc" + bytes(2044))
+    if data[0] != 0x8A:
+        more[0] = 0
+    assert [receive(target, more) for _ in range(16)] == [TINY] * 16
+    assert len(target.get_buffer(-1)) == SMALL
+
+
+def test_less_at_once_of_deflate_that_ends_again_and_again():
+    """Each final block needs a decoder of its own."""
+    _, parameters = Deflate(server_context_takeover=False).accept([])
+    target = receiver(parameters)
+    receive(target, b"\xc2\x7f" + (100_000).to_bytes(8, "big") + b"\x03\x00" * 1000)
+    assert len(target.get_buffer(-1)) == TINY
+
+
 def test_what_came_behind_the_handshake_may_be_more_than_one_buffer():
     target = receiver(receive_buffer=2 * LARGE)
     target.feed(messages(LARGE + 4096))
-    assert target.bytes_received == LARGE + 4096
+    assert target.bytes_received == 2050 + LARGE + 4096
     assert target.held() == LARGE + 4096
