@@ -58,9 +58,11 @@ paths=("$repository/tests/wire")
 tests env "PYTHONPATH=$work/plain" PYTHONMALLOC=malloc valgrind --log-file="$work/valgrind.log" \
     --track-origins=yes --num-callers=40 --error-limit=no "$python"
 # Python itself reads bytes that it has not set (int.from_bytes of 3.11 does), so of such readings only those count whose
-# bytes are ours; whatever is read or written outside of any object counts.
+# bytes are ours; whatever is read or written outside of any object counts, but for what glibc's wmemcmp does:
+# it compares in whole vectors, beyond the end as well, and Python sorts strings with it.
 sed 's/^==[0-9]*== \{0,1\}//' "$work/valgrind.log" | awk -v RS= '
     { blocks++ }
+    /at 0x[0-9A-F]+: __wmemcmp_/ { next }
     /^(Invalid|Mismatched|Source and destination|Argument|Jump)/ { print; found++ }
     /Uninitialised value was created/ {
         if (substr($0, index($0, "Uninitialised value was created")) ~ /__pyx_[a-z_]*5anyws/) { print; found++ }
