@@ -74,6 +74,7 @@ def pytest_configure(config):
         lambda record: not record.msg.startswith("Executing %s took")
     )
     config.addinivalue_line("markers", "slow: takes more than a second")
+    config.addinivalue_line("markers", "cancelled_on(*ways, where): see tests/faults/conftest.py")
 
 
 def pytest_report_header():

@@ -4,8 +4,7 @@ A *scenario* is an async function that takes a ``CancelAt``, lets it run the ope
 that nothing was torn, lost or left behind. ``Cancelling.sweep`` runs it with the operation cancelled at
 its first point, at its second, and so on, until it completes.
 
-There are two ways to be cancelled. A cancel scope, of anyio or trio, reaches a task that still waits. ``Task.cancel``
-of asyncio also reaches one whose wait is over and that has not run since: ``late`` does the same.
+There are several ways to be cancelled, see ``WAYS``.
 """
 
 import asyncio
@@ -15,9 +14,9 @@ import socket
 import weakref
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from types import SimpleNamespace
 
 import anyio
-import pytest
 from anyio.abc import SocketAttribute
 from anyio.streams.tls import TLSStream
 
@@ -33,6 +32,13 @@ OPTIONS = {
 }
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
 SOCKET_BUFFER = 4096
+#: A cancel scope, of anyio or trio, reaches a task that still waits, again and again until it ends.
+SCOPE = "scope"
+#: ``Task.cancel`` of asyncio reaches it once, and that may be when its wait is over and it has not run since.
+LATE = "late"
+#: ``Task.cancel`` while it waits, and once more as soon as it waits for something else.
+TWICE = "twice"
+WAYS = {"asyncio": [SCOPE, LATE, TWICE], "uvloop": [SCOPE, LATE, TWICE], "trio": [SCOPE]}
 
 
 class CancelAt:
@@ -43,10 +49,10 @@ class CancelAt:
         caught: whether one of them ended cancelled.
     """
 
-    def __init__(self, point, *, late):
+    def __init__(self, point, *, way):
         self.reached = self.caught = False
         self._left = point
-        self._late = late
+        self._way = way
 
     async def __call__(self, coroutine, scope=None):
         """Run ``coroutine``; return whether it completed.
@@ -57,22 +63,33 @@ class CancelAt:
         try:
             with anyio.CancelScope() as own:
                 await _Counted(coroutine, partial(self._count, scope or own))
+                swallowed = self.reached and not self.caught and self._way != SCOPE
+                assert not swallowed, "the operation completed although it was cancelled"
                 return True
         except asyncio.CancelledError:
-            if not self._late:
+            if self._way == SCOPE:
                 raise
+            task = asyncio.current_task()
+            while task.cancelling():
+                task.uncancel()
         self.caught = True
         return False
 
     def _count(self, scope):
-        """Return whether this is the point, and cancelling is late."""
+        """Cancel if this is the point, or return whether to do it when the wait is over."""
         self._left -= 1
+        if self._left < 0 and self._way == TWICE and not self.caught:
+            asyncio.current_task().cancel()
+            # Once more is enough.
+            self._way = LATE
         if self._left:
             return False
         self.reached = True
-        if not self._late:
+        if self._way == SCOPE:
             scope.cancel()
-        return self._late
+        elif self._way == TWICE:
+            asyncio.current_task().cancel()
+        return self._way == LATE
 
 
 class _Counted:
@@ -98,28 +115,14 @@ class _Counted:
                 resume = partial(self._coroutine.throw, asyncio.CancelledError())
 
 
-def leftovers(websocket):
-    """Name what is still held in a connection that nobody uses."""
-    lock, receiver = websocket.writer._lock, websocket._receiver
-    held = {
-        "the send lock": lock.locked,
-        "the owner of the send lock": lock.owner,
-        "who waits for the send lock": lock._waiters,
-        "the claim to receive": receiver.claimed,
-        "hunger": websocket._inbound.hungry,
-        "pings": websocket._pings._waiting,
-        "bytes": websocket.buffered,
-    }
-    return [name for name, value in held.items() if value]
-
-
 class Cancelling:
     """Connections of one kind, and sweeps over them.
 
     Args:
         operation: its name in the summary.
         loop: asyncio, uvloop or trio.
-        kind: memory, tcp, tls or unix. The library is the server in memory, and else the client.
+        kind: memory, tcp, tls or unix.
+        role: client or server, which of the two the library is.
         deflate: whether permessage-deflate is agreed on.
         directory: where a UNIX socket may be.
         contexts: the TLS contexts of a server and of a client.
@@ -127,33 +130,43 @@ class Cancelling:
 
     Attributes:
         counts: operation, loop and number of points, for each sweep.
+        options: what connections are opened with.
+        address: where the peer, or the library, listens.
     """
 
-    def __init__(self, operation, loop, kind, deflate, directory, contexts, peer_class):
+    def __init__(self, operation, loop, kind, role, deflate, directory, contexts, peer_class):
         self.loop = loop
         self.kind = kind
+        self.role = role
         self.deflate = deflate
         self.counts = []
+        self.options = {**OPTIONS, "compression": "deflate" if deflate else None}
+        self.address = None
+        self.contexts = contexts
+        self.peer_class = peer_class
         self._operation = operation
         self._directory = directory
-        self._contexts = contexts
-        self.peer_class = peer_class
         self._listener = None
+        self._handed_over = []
         self._opened = []
 
-    async def sweep(self, scenario):
-        """Run ``scenario`` with each point cancelled, in every way that the loop knows."""
-        ways = [False] if self.loop == "trio" else [False, True]
+    async def sweep(self, scenario, *, ways=None, listening=None):
+        """Run ``scenario`` with each point cancelled, in every way that the loop knows.
+
+        Args:
+            ways: of ``WAYS``; all that the loop has by default.
+            listening: an async context manager around all of it, instead of one that listens.
+        """
         if self.loop != "trio":
             # It keeps a stack for each callback, which would take most of the time.
             asyncio.get_running_loop().set_debug(False)
         points = 0
         gc.freeze()
         try:
-            async with self._listening():
+            async with listening or self._listening():
                 before = open_sockets()
-                for late in ways:
-                    points += await self._sweep(scenario, late=late)
+                for way in ways or WAYS[self.loop]:
+                    points += await self._sweep(scenario, way=way)
                 await until(lambda: open_sockets() == before)
             gc.collect()
             alive = [websocket() for websocket in self._opened if websocket() is not None]
@@ -163,71 +176,168 @@ class Cancelling:
         assert points
         self.counts.append([self._operation, self.loop, points])
 
-    async def _sweep(self, scenario, *, late):
+    async def _sweep(self, scenario, *, way):
         point, reached = 0, True
         while reached:
             point += 1
-            cancel = CancelAt(point, late=late)
+            cancel = CancelAt(point, way=way)
             before = {task.id for task in anyio.get_running_tasks()}
             try:
                 with anyio.fail_after(10):
                     await scenario(cancel)
-                left = [task.name for task in anyio.get_running_tasks() if task.id not in before]
+                if self.role == "server" and self.kind != "memory":
+                    # The connection's task is the server's.
+                    await until(lambda: not self._tasks_since(before))
+                left = self._tasks_since(before)
                 assert not left, f"tasks were left behind: {left}"
             except BaseException as error:
-                error.add_note(f"{self.kind}, cancelled at point {point}, late={late}")
+                error.add_note(f"{self.kind}, cancelled at point {point} in the way {way!r}")
                 raise
             reached = cancel.reached
         return point - 1
 
+    @staticmethod
+    def _tasks_since(before):
+        return [task.name for task in anyio.get_running_tasks() if task.id not in before]
+
     @asynccontextmanager
-    async def opened(self, **options):
+    async def opened(self):
         """Give a connection, and the ``Peer`` opposite it."""
-        options = {**OPTIONS, "compression": "deflate" if self.deflate else None, **options}
         near, far = memory_pair(1000) if self.kind == "memory" else (None, None)
-        opening = self.connect(**options) if far is None else anyws.accept(near, **options)
         async with anyio.create_task_group() as tg:
             meeting = Meeting(self, far)
             tg.start_soon(meeting.run)
-            async with opening as websocket:
+            async with self._opening(near) as websocket:
                 await meeting.done.wait()
-                self._opened.append(weakref.ref(websocket))
+                self.watch(websocket)
                 if far is None:
                     _shrink(websocket)
                 yield websocket, meeting.peer
 
-    def connect(self, **options):
-        """Return ``anyws.connect`` to the peer that listens."""
-        address = self._listener.extra(SocketAttribute.local_address)
-        if self.kind == "unix":
-            return anyws.connect("ws://localhost/", unix_path=address, **options)
-        if self.kind == "tls":
-            uri = f"wss://localhost:{address[1]}/"
-            return anyws.connect(uri, ssl_context=self._contexts[1], **options)
-        return anyws.connect(f"ws://127.0.0.1:{address[1]}/", **options)
+    def watch(self, websocket):
+        """Look at the end of the sweep whether ``websocket`` is gone."""
+        self._opened.append(weakref.ref(websocket))
 
-    async def accept(self):
-        """Give the stream of the next client."""
-        stream = await self._listener.accept()
+    def _opening(self, near):
+        if self.role == "client":
+            return self.connect(near)
+        return anyws.accept(near, **self.options) if near is not None else self._handed()
+
+    def connect(self, near=None):
+        """Return ``anyws.connect`` to the peer that listens, or ``client_over`` for memory."""
+        if near is not None:
+            return anyws.client_over(near, "ws://memory/", **self.options)
+        if self.kind == "unix":
+            return anyws.connect("ws://localhost/", unix_path=self.address, **self.options)
         if self.kind == "tls":
-            context = self._contexts[0]
-            stream = await TLSStream.wrap(stream, server_side=True, ssl_context=context)
-        return stream
+            uri = f"wss://localhost:{self.address[1]}/"
+            return anyws.connect(uri, ssl_context=self.contexts[1], **self.options)
+        return anyws.connect(f"ws://127.0.0.1:{self.address[1]}/", **self.options)
+
+    async def dial(self):
+        """Give a stream to the library's server."""
+        if self.kind == "unix":
+            stream = await anyio.connect_unix(self.address)
+        else:
+            stream = await anyio.connect_tcp(*self.address)
+        sock = stream.extra(SocketAttribute.raw_socket)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
+        if self.kind != "tls":
+            return stream
+        return await _secure(stream, hostname="localhost", ssl_context=self.contexts[1])
+
+    async def accept(self, accepted=bool):
+        """Give the stream of the next client; call ``accepted`` when it is there, before TLS."""
+        stream = await self._listener.accept()
+        accepted()
+        if self.kind != "tls":
+            return stream
+        return await _secure(stream, server_side=True, ssl_context=self.contexts[0])
 
     @asynccontextmanager
     async def _listening(self):
         if self.kind == "memory":
             yield
-            return
+        elif self.role == "server":
+            async with self.serving(self._hand_over):
+                async with self.opened() as (websocket, _):
+                    # Starts what serves all connections.
+                    for _ in range(3):
+                        await websocket.send("x")
+                yield
+        else:
+            async with self._peer_listening():
+                yield
+
+    @asynccontextmanager
+    async def _peer_listening(self):
         if self.kind == "unix":
             self._listener = await anyio.create_unix_listener(self._directory / "socket")
         else:
             listeners = await anyio.create_tcp_listener(local_host="127.0.0.1")
             (self._listener,) = listeners.listeners
+        self.address = self._listener.extra(SocketAttribute.local_address)
         sock = self._listener.extra(SocketAttribute.raw_socket)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
         async with self._listener:
             yield
+
+    def drop_unaccepted(self):
+        """Close the connections that a client has made and left before they were accepted."""
+        sock = self._listener.extra(SocketAttribute.raw_socket)
+        with suppress(BlockingIOError):
+            while True:
+                sock.accept()[0].close()
+
+    @asynccontextmanager
+    async def serving(self, handler):
+        """Run ``anyws.serve``, and give the ``Server`` and the scope around it; cancelled at the end."""
+
+        async def run(*, task_status):
+            with scope:
+                await self._serve(handler)(task_status=task_status)
+
+        scope = anyio.CancelScope()
+        async with anyio.create_task_group() as tg:
+            server = await tg.start(run)
+            self.address = server.sockets[0].getsockname()
+            yield server, scope
+            scope.cancel()
+
+    @asynccontextmanager
+    async def serving_task(self, handler):
+        """Run ``anyws.serve`` in a task of asyncio, and give that; the block must cancel it."""
+        started = asyncio.get_running_loop().create_future()
+        status = SimpleNamespace(started=started.set_result)
+        task = asyncio.create_task(self._serve(handler)(task_status=status))
+        self.address = (await started).sockets[0].getsockname()
+        yield task
+        with suppress(asyncio.CancelledError):
+            await task
+        assert task.cancelled()
+
+    def _serve(self, handler):
+        where = {"host": "127.0.0.1"}
+        if self.kind == "unix":
+            where = {"unix_path": self._directory / "server"}
+        elif self.kind == "tls":
+            where["ssl_context"] = self.contexts[0]
+        return partial(anyws.serve, handler, **where, **self.options)
+
+    async def _hand_over(self, websocket):
+        self._handed_over.append((websocket, done := anyio.Event()))
+        await done.wait()
+
+    @asynccontextmanager
+    async def _handed(self):
+        """Give the connection that the server has accepted, and close it."""
+        await until(lambda: self._handed_over)
+        websocket, done = self._handed_over.pop()
+        try:
+            async with websocket:
+                yield websocket
+        finally:
+            done.set()
 
 
 class Meeting:
@@ -245,14 +355,25 @@ class Meeting:
         self._stream = stream
 
     async def run(self):
-        deflate = self._cancelling.deflate
-        client = self._stream is not None
-        raw = RawPeer(self._stream or await self._cancelling.accept())
+        cancelling = self._cancelling
+        deflate = cancelling.deflate
+        client = cancelling.role == "server"
+        stream = self._stream or await (cancelling.dial if client else cancelling.accept)()
+        raw = RawPeer(stream)
         head = await (raw.request if client else raw.answer)(*[DEFLATE] * deflate)
         assert (DEFLATE.encode() in head) == deflate
-        self.peer = self._cancelling.peer_class(raw.stream, client=client, deflate=deflate)
+        self.peer = cancelling.peer_class(raw.stream, client=client, deflate=deflate)
         self.done.set()
         await self.peer.run(bytes(raw._data))
+
+
+async def _secure(stream, **options):
+    """Do TLS on ``stream``, which is closed if that fails."""
+    try:
+        return await TLSStream.wrap(stream, **options)
+    except BaseException:
+        await anyio.aclose_forcefully(stream)
+        raise
 
 
 def _shrink(websocket):
@@ -276,35 +397,3 @@ async def until(condition):
     with anyio.fail_after(5):
         while not condition():
             await anyio.sleep(0.001)
-
-
-async def prove_open(websocket, peer):
-    """Check that a connection is as good as new, and close it; return the messages from before."""
-    assert websocket.state is anyws.State.OPEN
-    probes = ["probe " * 30, bytes(range(100)), "probe " * 30]
-    for probe in probes:
-        await websocket.writer.send(probe, compress=True)
-    await peer.until(
-        lambda judge: judge.messages[-3:] == probes and peer.answered == len(judge.controls)
-    )
-    await peer.send_message("answer " * 30)
-    assert await websocket.receive() == "answer " * 30
-    assert leftovers(websocket) == []
-    await websocket.close()
-    await peer.until_ended()
-    judge = peer.judge
-    assert (judge.close_code, judge.unfinished, judge.data) == (1000, False, b"")
-    assert websocket.statistics().messages_sent == len(judge.messages)
-    return judge.messages[:-3]
-
-
-async def prove_failed(websocket, peer, code):
-    """Check that a connection failed with ``code`` in the middle of a message, and says so."""
-    with pytest.raises(anyws.ConnectionClosedError) as caught:
-        await websocket.send("late")
-    assert caught.value.cause is anyws.CloseCause.MESSAGE_ABANDONED
-    await websocket.aclose()
-    await peer.until_ended()
-    judge = peer.judge
-    assert (judge.close_code, judge.unfinished, judge.data) == (code, True, b"")
-    return judge.messages

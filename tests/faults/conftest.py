@@ -27,6 +27,7 @@ def _load(path):
 _stream = _load("stream/conftest")
 _judge = _load("faults/judge")
 _cancel = _load("faults/cancel")
+_proofs = _load("faults/proofs")
 
 RawClient = _stream.RawClient
 raw_client = _stream.raw_client
@@ -124,23 +125,40 @@ def contexts():
     return server, client
 
 
-#: What operations are cancelled on; the second line is for those that differ there, unless all is asked for.
-WAYS = [("memory", True), ("tcp", False)]
-MORE_WAYS = [("tls", True), ("unix", False)]
-DIFFERENT = {"send", "fragment", "close", "connect", "serve"}
-if os.environ.get("ANYWS_CANCEL") == "all":
-    MORE_WAYS = []
-    WAYS = [
-        (kind, deflate) for kind in ("memory", "tcp", "tls", "unix") for deflate in (False, True)
-    ]
+#: What operations are cancelled on: kind of stream, role of the library, compression. The second line is
+#: for those that differ there.
+WAYS = ["memory-server-deflate", "tcp-client-plain"]
+MORE_WAYS = ["tls-client-deflate", "unix-client-plain", "tcp-server-deflate", "tls-server-plain"]
+DIFFERENT = {"send", "fragment", "close"}
+#: The operations that only one of the roles has.
+ONE_ROLE = {"connect": "client", "accept": "server", "serve": "server"}
+EVERY_WAY = [
+    f"{kind}-{role}-{deflate}"
+    for kind in ("memory", "tcp", "tls", "unix")
+    for role in ("client", "server")
+    for deflate in ("plain", "deflate")
+]
+
+
+def _ways(operation):
+    """Return what ``operation`` is cancelled on; on everything when that is asked for."""
+    if os.environ.get("ANYWS_CANCEL") == "all":
+        return EVERY_WAY
+    return WAYS + (MORE_WAYS if operation in DIFFERENT else [])
 
 
 def pytest_generate_tests(metafunc):
     if "cancelling" in metafunc.fixturenames:
+        mark = metafunc.definition.get_closest_marker("cancelled_on")
         operation = metafunc.function.__name__.removeprefix("test_")
-        ways = WAYS + (MORE_WAYS if operation in DIFFERENT else [])
-        ids = [f"{kind}-{'deflate' if deflate else 'plain'}" for kind, deflate in ways]
-        metafunc.parametrize("cancelling", ways, ids=ids, indirect=True)
+        ways = _ways(operation)
+        if mark is not None:
+            ways = (
+                mark.args
+                if ways != EVERY_WAY
+                else [way for way in EVERY_WAY if mark.kwargs["where"](*way.split("-"))]
+            )
+        metafunc.parametrize("cancelling", ways, indirect=True)
 
 
 @pytest.fixture
@@ -149,7 +167,10 @@ def cancelling(request, anyio_backend, contexts, tmp_path):
     name, options = anyio_backend
     loop = "uvloop" if options.get("use_uvloop") else name
     operation = request.node.originalname.removeprefix("test_")
-    given = _cancel.Cancelling(operation, loop, *request.param, tmp_path, contexts, _judge.Peer)
-    given.prove_open, given.prove_failed = _cancel.prove_open, _cancel.prove_failed
+    kind, role, deflate = request.param.split("-")
+    given = _cancel.Cancelling(
+        operation, loop, kind, role, deflate == "deflate", tmp_path, contexts, _judge.Peer
+    )
+    given.prove_open, given.prove_failed = _proofs.prove_open, _proofs.prove_failed
     request.node.user_properties.append(("cancelled", given.counts))
     return given

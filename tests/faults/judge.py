@@ -141,7 +141,8 @@ class Peer:
         self.ended = True
         self._notify()
         with anyio.CancelScope(shield=True), suppress(*ENDED):
-            await self._stream.aclose()
+            # Some task may still be sending.
+            await anyio.aclose_forcefully(self._stream)
 
     async def _end(self):
         """Answer the close frame, and end the stream; a server does it first (RFC 6455, 7.1.1)."""
