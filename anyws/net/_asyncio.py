@@ -7,7 +7,9 @@ anyio's own socket stream pauses and resumes reading around every receive and le
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
+import sys
 from os import fspath
 from typing import TYPE_CHECKING, Any, cast
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncioNetwork", "AsyncioTransport"]
 
+_logger = logging.getLogger("anyws.server")
 #: Seconds that the loop may wait for the peer's half of the end of TLS; the WebSocket has
 #: said goodbye already by then.
 _TLS_SHUTDOWN_TIMEOUT = 2.0
@@ -281,6 +284,14 @@ def _selects(loop: asyncio.AbstractEventLoop) -> bool:
     return isinstance(loop, asyncio.SelectorEventLoop)
 
 
+async def _secured(sock: socket.socket, options: dict[str, Any]) -> AsyncioTransport:
+    """Do the server's half of a TLS handshake; the socket is closed if that fails or is cancelled."""
+    loop = asyncio.get_running_loop()
+    transport = AsyncioTransport()
+    await loop.connect_accepted_socket(lambda: transport, sock, **options)
+    return transport
+
+
 class AsyncioNetwork:
     """Connects and accepts with the running loop."""
 
@@ -346,15 +357,30 @@ class AsyncioNetwork:
         tasks = _Tasks()
         self._task_group.start_soon(tasks.supervise)
         loop = asyncio.get_running_loop()
-        if ssl_context is None and _selects(loop):
-            return SelectorListening(
-                sockets, lambda transport: tasks.start(accepted(transport)), tasks.fail
-            )
         options: dict[str, Any] = {}
         if ssl_context is not None:
             options["ssl"] = ssl_context
             options["ssl_handshake_timeout"] = handshake_timeout
             options["ssl_shutdown_timeout"] = _TLS_SHUTDOWN_TIMEOUT
+
+        def connected(sock: socket.socket) -> None:
+            if ssl_context is None:
+                tasks.start(accepted(SelectorTransport(prepare_socket(sock))))
+            else:
+                tasks.start(secure(prepare_socket(sock)))
+
+        async def secure(sock: socket.socket) -> None:
+            try:
+                transport = await _secured(sock, options)
+            except OSError as error:
+                _logger.debug("TLS handshake failed: %r", error)
+            else:
+                # In a new task, since this coroutine would be memory of an idle connection.
+                tasks.start(accepted(transport))
+
+        if _selects(loop) or (ssl_context is not None and sys.platform != "win32"):
+            # A loop's own server would go on with handshakes of TLS after it was closed.
+            return SelectorListening(sockets, connected, tasks.fail)
 
         def protocol() -> AsyncioTransport:
             return AsyncioTransport(lambda transport: tasks.start(accepted(transport)))

@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING
 import anyio.lowlevel
 
 from anyws.net._reading_waiter import ReadingWaiter
-from anyws.net._socket import SocketTransport, prepare_socket
+from anyws.net._socket import SocketTransport
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable, Sequence
 
-    from anyws.net.transport import Transport
 
 __all__ = ["SelectorListening", "SelectorTransport"]
 
@@ -105,14 +104,14 @@ class SelectorListening:
 
     Args:
         sockets: bound; they are owned from now on.
-        connected: what to call with each connection.
+        connected: what to call with the socket of each connection.
         failed: what to call with an error after which no more can be accepted.
     """
 
     def __init__(
         self,
         sockets: Sequence[socket.socket],
-        connected: Callable[[Transport], object],
+        connected: Callable[[socket.socket], object],
         failed: Callable[[OSError], object],
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -128,7 +127,7 @@ class SelectorListening:
         try:
             for _ in range(_BACKLOG):
                 sock, _ = listener.accept()
-                self._connected(SelectorTransport(prepare_socket(sock)))
+                self._connected(sock)
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return
         except OSError as error:

@@ -144,6 +144,7 @@ class Cancelling:
         self.address = None
         self.contexts = contexts
         self.peer_class = peer_class
+        self.open_sockets, self.until = open_sockets, until
         self._operation = operation
         self._directory = directory
         self._listener = None
@@ -175,6 +176,10 @@ class Cancelling:
             gc.unfreeze()
         assert points
         self.counts.append([self._operation, self.loop, points])
+
+    async def once(self, scenario):
+        """Run ``scenario`` with nothing cancelled by this, and see that no task is left behind."""
+        await self._sweep(scenario, way=SCOPE)
 
     async def _sweep(self, scenario, *, way):
         point, reached = 0, True
@@ -234,15 +239,15 @@ class Cancelling:
             return anyws.connect(uri, ssl_context=self.contexts[1], **self.options)
         return anyws.connect(f"ws://127.0.0.1:{self.address[1]}/", **self.options)
 
-    async def dial(self):
-        """Give a stream to the library's server."""
+    async def dial(self, *, secure=True):
+        """Give a stream to the library's server, in TLS where that is the kind and ``secure``."""
         if self.kind == "unix":
             stream = await anyio.connect_unix(self.address)
         else:
             stream = await anyio.connect_tcp(*self.address)
         sock = stream.extra(SocketAttribute.raw_socket)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
-        if self.kind != "tls":
+        if self.kind != "tls" or not secure:
             return stream
         return await _secure(stream, hostname="localhost", ssl_context=self.contexts[1])
 

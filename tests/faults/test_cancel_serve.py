@@ -183,3 +183,30 @@ async def test_serve_as_a_task(cancelling):
         client.judge((1001, 1011))
 
     await cancelling.sweep(scenario, ways=["scope"], listening=nullcontext())
+
+
+@on("tcp-server-plain", "tls-server-plain")
+@pytest.mark.parametrize("first", [b"", b"\x16\x03"])
+@pytest.mark.parametrize("way", ["cancel", "aclose"])
+async def test_silent_client(cancelling, first, way):
+    """When ``serve`` is over nothing is left of a client that stopped in its handshake, of TLS or of HTTP."""
+    # The time that a client has to read that it was refused.
+    cancelling.options["close_timeout"] = 0.05
+
+    async def scenario(_):
+        before = cancelling.open_sockets()
+        async with cancelling.serving(echo) as (server, scope):
+            stream = await cancelling.dial(secure=False)
+            await stream.send(first)
+            # The listener, and both ends.
+            await cancelling.until(lambda: cancelling.open_sockets() == before + 3)
+            if way == "aclose":
+                await server.aclose()
+            else:
+                scope.cancel()
+        try:
+            await cancelling.until(lambda: cancelling.open_sockets() == before + 1)
+        finally:
+            await anyio.aclose_forcefully(stream)
+
+    await cancelling.once(scenario)

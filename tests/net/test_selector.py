@@ -12,6 +12,7 @@ import pytest
 from anyws.net import _selector
 from anyws.net._asyncio import AsyncioNetwork
 from anyws.net._selector import SelectorListening, SelectorTransport
+from anyws.net._socket import prepare_socket
 
 pytestmark = pytest.mark.anyio
 
@@ -266,7 +267,11 @@ class ScriptedListener:
 async def listening_on(*listeners):
     """Give the listening, the transports that came and the errors; close all of them."""
     transports, errors = [], []
-    listening = SelectorListening(listeners, transports.append, errors.append)
+
+    def accepted(sock):
+        transports.append(SelectorTransport(prepare_socket(sock)))
+
+    listening = SelectorListening(listeners, accepted, errors.append)
     try:
         with anyio.fail_after(10):
             yield listening, transports, errors
