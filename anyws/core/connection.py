@@ -173,10 +173,11 @@ class Connection:
     ) -> None:
         """Note that the stream below is gone, and what took it; the first cause that was noted stays.
 
-        One cause says more than the one before it: that the peer did not answer our close frame.
+        Two say more than that we closed: that the peer did not answer our close frame in time, and that we
+        did not wait for it.
         """
         unanswered = self.received is None and self._cause is CloseCause.CLOSED_BY_US
-        if unanswered and cause is CloseCause.CLOSE_TIMEOUT:
+        if unanswered and cause in (CloseCause.CLOSE_TIMEOUT, CloseCause.ABORTED):
             self._cause = None
         self._blame(cause, detail)
         if error is not None and self._error is None:

@@ -54,7 +54,8 @@ class Closing:
 
     Args:
         timeout: seconds that the closing handshake and the end of TCP may take together.
-        closed: what to call when the transport is closed.
+        on_ended: what to call when the peer's close frame or violation has taken effect.
+        on_closed: what to call when the transport is closed.
     """
 
     __slots__ = (
@@ -62,6 +63,7 @@ class Closing:
         "_done",
         "_in_progress",
         "_on_closed",
+        "_on_ended",
         "_receiver",
         "_source",
         "_transport",
@@ -74,6 +76,7 @@ class Closing:
         connection: Connection,
         transport: Transport,
         timeout: float,
+        on_ended: Callable[[], None],
         on_closed: Callable[[], None],
     ) -> None:
         self._connection = connection
@@ -82,6 +85,7 @@ class Closing:
         self._receiver: Receiver
         self._write_buffer: WriteBuffer
         self.timeout = timeout
+        self._on_ended = on_ended
         self._on_closed = on_closed
         self._in_progress: anyio.Event | None = None
         self._done = False
@@ -101,6 +105,7 @@ class Closing:
             frame = connection.reach_end()
             if frame:
                 self._write_buffer.write_control([frame])
+            self._on_ended()
             if connection.state is State.CLOSED and connection.role is Role.SERVER:
                 # Now, not when the handler returns: a client waits for this.
                 self._transport.write_eof()
@@ -212,10 +217,12 @@ class Closing:
         failed = connection.received is None
         if connection.role is Role.SERVER or failed:
             transport.write_eof()
-        # A peer that has sent its close frame and has been sent ours may forget to end TCP.
-        patience = _LINGER if not (failed or transport.unsent) else None
-        with anyio.move_on_after(patience):
-            await receiver.end()
+        waiting = True
+        while waiting:
+            with anyio.move_on_after(_LINGER) as scope:
+                await receiver.end()
+            # A peer that has sent its close frame and has taken ours may forget to end TCP.
+            waiting = scope.cancelled_caught and (failed or transport.unsent > 0)
         await transport.aclose()
 
     @property

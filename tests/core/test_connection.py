@@ -130,16 +130,17 @@ def test_the_first_cause_stays():
     assert error.began_by_us is True
 
 
+@pytest.mark.parametrize("cause", [CloseCause.CLOSE_TIMEOUT, CloseCause.ABORTED])
 @pytest.mark.parametrize("answered", [False, True])
-def test_that_the_peer_did_not_answer_says_more_than_that_we_closed(answered):
+def test_that_the_peer_did_not_answer_says_more_than_that_we_closed(answered, cause):
     """When it has answered, it is only the end of TCP that did not come."""
     connection = make()
     connection.send_close(1000)
     if answered:
         receive(connection, CLOSE)
         connection.reach_end()
-    connection.lose(CloseCause.CLOSE_TIMEOUT)
-    expected = CloseCause.CLOSED_BY_US if answered else CloseCause.CLOSE_TIMEOUT
+    connection.lose(cause)
+    expected = CloseCause.CLOSED_BY_US if answered else cause
     assert connection.closed_error().cause is expected
 
 
