@@ -50,11 +50,8 @@ int main(int c, char **v) {
       int o = 0;
       while (o < r) {
         int k = send(f, buf + o, r - o, MSG_NOSIGNAL);
-        if (k <= 0) {
-          if (k < 0)
-            continue;
-          break;
-        }
+        if (k <= 0)
+          break; // the peer has gone; the next recv says so
         o += k;
       }
     }

@@ -243,7 +243,7 @@ def _run(command: list[str], environment: Mapping[str, str], seconds: float) -> 
             capture_output=True,
             text=True,
             check=False,
-            timeout=seconds * 4 + 120,
+            timeout=seconds * 4 + 90,
             cwd="/",
             env=dict(environment),
         )

@@ -33,8 +33,13 @@ from servers import SERVERS
 if TYPE_CHECKING:
     from processes import Server
 
-#: Connections from which on a server is busy for a while when they end, and so is not used again.
+#: Connections from which on a server is busy for a while when they end, and so is used once.
 CROWD = 1000
+
+
+def is_fresh(scenario: Scenario) -> bool:
+    """Tell whether each measurement has a new server; one whose memory was taken once would use it again."""
+    return scenario.connections >= CROWD or scenario.mode in {"idle", "growth"}
 
 
 def names_of(scenario: Scenario, python: Python, wanted: list[str] | None) -> list[str]:
@@ -105,8 +110,7 @@ class Run:
         servers = names_of(scenario, self._python, self._options.server)
         samples: dict[str, list[float]] = {server: [] for server in servers}
         repeats = self._options.repeats
-        if scenario.mode != "client":
-            self._start(scenario, servers)
+        self._start(scenario, servers)
         for repeat in range(repeats):
             for server in servers:
                 self._progress.show(f"{name}: {server} ({repeat + 1} of {repeats})")
@@ -116,8 +120,6 @@ class Run:
                     self._progress.done(f"{name}: {server} failed: {failure}")
                     self._restart(scenario, server)
         self._progress.clear()
-        if scenario.connections >= CROWD:
-            self.stop()
         return {server: found for server, found in samples.items() if found}
 
     def _start(self, scenario: Scenario, names: list[str]) -> None:
@@ -130,6 +132,8 @@ class Run:
         if setup != self._setup:
             self.stop()
             self._setup = setup
+        if scenario.mode == "client" or is_fresh(scenario):
+            return
         started = [name for name in names if name not in self._running]
         for name in started:
             self._running[name] = self._workshop.start(self._python, name, setup)
@@ -152,26 +156,30 @@ class Run:
         self._running.clear()
 
     def _value(self, scenario: Scenario, name: str) -> float:
-        seconds = self._options.seconds
         if scenario.mode == "client":
             echo = self._workshop.start_echo_for_clients()
             try:
-                values = (echo.port, scenario.window, scenario.size, seconds)
+                values = (echo.port, scenario.window, scenario.size, self._options.seconds)
                 return self._workshop.run_client(self._python, name, *values)[scenario.value]
             finally:
                 echo.stop()
-        server = self._running[name]
-        if scenario.mode in {"idle", "growth"}:
-            # A server whose memory was taken once would use it again.
-            server.stop()
-            measure = idle_kib if scenario.mode == "idle" else growth_kib
-            server = self._workshop.start(self._python, name, self._setup)
-            self._running[name] = server
+        if not is_fresh(scenario):
+            return self._load(scenario, self._running[name])
+        server = self._workshop.start(self._python, name, self._setup)
+        try:
             server.wait_until_it_listens()
-            return measure(server.pid, server.port, scenario)
+            if scenario.mode == "idle":
+                return idle_kib(server.pid, server.port, scenario)
+            if scenario.mode == "growth":
+                return growth_kib(server.pid, server.port, scenario)
+            return self._load(scenario, server)
+        finally:
+            server.stop()
+
+    def _load(self, scenario: Scenario, server: Server) -> float:
         found = self._workshop.load(
             server.port,
-            seconds,
+            self._options.seconds,
             frames_of(scenario),
             pid=server.pid,
             mode=scenario.mode,

@@ -85,7 +85,7 @@ def handler(
             if broadcast is not None:
                 broadcast(connections, BROADCAST_MESSAGE)
                 continue
-            for connection in connections:
+            for connection in tuple(connections):
                 await connection.send(BROADCAST_MESSAGE)
 
     return {"echo": echo, "flood": flood, "broadcast": to_all}[setup.task]
