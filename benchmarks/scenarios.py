@@ -248,8 +248,8 @@ SCENARIOS = {
     ),
     "growth": replace(
         IDLE,
-        title="memory that a connection takes for 2000 more messages of 125 B",
-        libraries=("anyws", "websockets"),
+        title="memory that a connection takes for 1000 more messages of 125 B",
+        libraries=("anyws",),
         mode="growth",
         connections=200,
         targets=on_each("anyws", 0.1),
