@@ -15,6 +15,7 @@ a socket on which input waits would send a reset, which may overtake the close f
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import anyio
@@ -190,6 +191,8 @@ class Closing:
         if self._connection.state is not State.CLOSED:
             self._connection.lose()
         self._write_buffer.finished = True
+        # It is most of what a dead connection would hold until it is collected.
+        self._connection.outbound.rest(math.inf)
         self._on_closed()
         if self._in_progress is not None:
             self._in_progress.set()

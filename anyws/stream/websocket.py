@@ -58,7 +58,8 @@ class WebSocket(ObjectStream["str | bytes"]):
     """An open WebSocket connection: an ``anyio.abc.ObjectStream`` of ``str`` and ``bytes``.
 
     ``connect``, ``serve``, ``accept`` and ``client_over`` make it. One task may receive at a time, any
-    number may send.
+    number may send. It belongs to the loop that made it: from another thread call it
+    through ``anyio.from_thread``.
 
     Attributes:
         writer: the sending side, with all that can be sent.

@@ -64,3 +64,9 @@ def test_every_limit_has_its_row():
     ]
     assert list(found) == expected
     assert all(NAMED.search(cells[-1]) for cells in found.values())
+
+
+def test_every_fault_has_its_row():
+    found = list(rows(page("reliability.md"), r"\d+"))
+    assert sorted(int(cells[0]) for cells in found) == list(range(1, 49))
+    assert all(len(cells) == 4 and NAMED.search(cells[-1]) for cells in found)
