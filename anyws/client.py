@@ -68,7 +68,7 @@ def connect(
         proxy: ``SCHEME://[USER:PASSWORD@]HOST[:PORT]`` of a proxy to go through: ``http``, ``https`` (TLS
             up to the proxy), ``socks4`` and ``socks5``, or ``socks4a`` and ``socks5h`` where the proxy
             looks up the host. SOCKS needs the extra ``proxy``. The system's settings are not looked at.
-        checkpoint_interval: operations that found work ready between two checkpoints.
+        checkpoint_interval: operations that found work ready between two checkpoints; 128 unless set.
 
     Returns:
         An async context manager that gives a ``WebSocket``; it can be entered once.

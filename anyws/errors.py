@@ -40,6 +40,10 @@ __all__ = [
 ]
 
 
+#: Bytes of an answer's body that a message shows.
+_SHOWN = 200
+
+
 class HandshakeError(Exception):
     """The opening handshake failed; no WebSocket connection came to be."""
 
@@ -76,7 +80,14 @@ class RejectedHandshake(HandshakeError):
         self.body = body
 
     def __str__(self) -> str:
-        return f"the server answered {self.status} {self.reason}".rstrip()
+        text = f"the server answered {self.status} {self.reason}".rstrip()
+        headers = {name.lower(): value for name, value in self.headers}
+        if 300 <= self.status < 400 and "location" in headers:
+            return f"{text}, which points to {headers['location']!r}; redirects are not followed"
+        if self.body and headers.get("content-type", "").startswith("text/plain"):
+            body = " ".join(self.body[:_SHOWN].decode("utf-8", "replace").split())
+            return f"{text}: {body!r}"
+        return text
 
 
 class InvalidURI(ValueError):

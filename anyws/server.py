@@ -286,7 +286,7 @@ async def serve(
         open_timeout: seconds for the opening handshake; ``None`` for ever.
         close_timeout: seconds that closing may take.
         ssl_context: serve ``wss`` with these certificates.
-        checkpoint_interval: operations that found work ready between two checkpoints.
+        checkpoint_interval: operations that found work ready between two checkpoints; 128 unless set.
         task_status: for ``await task_group.start(serve, ...)``, which gives the ``Server``.
 
     Raises:

@@ -127,8 +127,11 @@ async def test_a_server_that_says_nothing():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         before = descriptors()
-        with anyio.fail_after(5), pytest.raises(TimeoutError):
-            await open_and_leave(f"ws://127.0.0.1:{port}", open_timeout=0.05)
+        with anyio.fail_after(5), pytest.raises(TimeoutError) as caught:
+            await open_and_leave(f"ws://a:b@127.0.0.1:{port}/x", open_timeout=0.05)
+        assert str(caught.value) == (
+            f"the connection to ws://127.0.0.1:{port}/x was not open within 0.05 seconds (open_timeout)"
+        )
         await anyio.wait_all_tasks_blocked()
         assert descriptors() <= before
 

@@ -72,6 +72,40 @@ def test_a_rejection(reason, text):
     assert error.headers == [("A", "b")]
 
 
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "text"),
+    [
+        (
+            302,
+            [("Location", "/x\x1b")],
+            b"",
+            ", which points to '/x\\x1b'; redirects are not followed",
+        ),
+        (302, [], b"", ""),
+        (
+            403,
+            [("Content-Type", "text/plain")],
+            b"go\n away\x07\xff\n",
+            ": 'go away\\x07\N{REPLACEMENT CHARACTER}'",
+        ),
+        (403, [("content-type", "text/plain; charset=utf-8")], b"x" * 300, f": '{'x' * 200}'"),
+        (403, [("Content-Type", "text/html")], b"<p>", ""),
+        (403, [("Content-Type", "text/plain")], b"", ""),
+    ],
+)
+def test_a_rejection_says_what_the_server_said(status, headers, body, text):
+    error = RejectedHandshake(status, "", headers, body)
+    assert str(error) == f"the server answered {status}{text}"
+
+
+def test_the_end_of_a_connection_names_it():
+    error = ConnectionClosedOK(
+        Close(1000), Close(1000), CloseCause.CLOSED_BY_US, True, "", "connection to ws://a/"
+    )
+    assert str(error).startswith("connection to ws://a/: we closed it; received 1000")
+    assert pickle.loads(pickle.dumps(error)).connection == "connection to ws://a/"
+
+
 def test_a_protocol_error_names_its_section():
     rule = rules.TEXT_NOT_UTF8
     error = ProtocolError(rule)

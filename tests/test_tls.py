@@ -63,9 +63,13 @@ async def test_certificates_are_checked(contexts, host):
     async with anyio.create_task_group() as tg:
         serve = partial(anyws.serve, echo, "127.0.0.1", 0, ssl_context=contexts[0])
         server = await tg.start(serve)
-        with pytest.raises(ssl.SSLCertVerificationError):
+        with pytest.raises(ssl.SSLCertVerificationError) as caught:
             async with anyws.connect(f"wss://{host}:{server.port}/", ssl_context=context):
                 pass
+        (note,) = caught.value.__notes__
+        assert note.startswith(
+            f"while connecting to wss://{host}:{server.port}/; for a certificate"
+        )
         await server.aclose()
 
 

@@ -6,6 +6,8 @@ import enum
 import os
 import ssl
 
+import anyio
+
 from anyws.cli.close_codes import close_line
 from anyws.cli.printing import visible
 from anyws.errors import ConnectionClosed, HandshakeError, InvalidURI, RejectedHandshake
@@ -75,7 +77,7 @@ def describe(error: Exception) -> str:
     if isinstance(error, ConnectionClosed):
         detail = f" ({_one_line(error.detail)})" if error.detail else ""
         return f"{error.cause.value}{detail}: {close_line(error.code, error.reason)}"
-    if isinstance(error, (CommandError, HandshakeError, ValueError)):
+    if isinstance(error, (CommandError, HandshakeError, ValueError, anyio.BrokenResourceError)):
         return _one_line(str(error)) or type(error).__name__
     return f"{type(error).__name__}: {_one_line(str(error))}"
 

@@ -39,8 +39,10 @@ _HELP = """\
 /hex BYTES            send a binary message, such as /hex 00 ff 7f
 /stats                show what went over the connection so far
 //text                send a text that begins with a slash
-Alt-Enter, or a backslash at the end, begins another line; Up and Down go through what was
-sent before, and only through what begins alike if something is typed; Ctrl-D closes."""
+Alt-Enter, or a backslash at the end, begins another line
+Up and Down           go through what was sent before; if something is typed,
+                      only through what begins alike
+Ctrl-D                close the connection"""
 
 
 class Repl:

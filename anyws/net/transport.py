@@ -190,7 +190,9 @@ class Transport(ByteStream):
             raise anyio.BusyResourceError("receiving from")
         while not collector.data:
             if collector.lost:
-                raise anyio.BrokenResourceError from collector.error
+                raise anyio.BrokenResourceError(
+                    f"the connection was lost: {collector.error or 'it was dropped'}"
+                ) from collector.error
             if collector.eof:
                 raise anyio.EndOfStream
             await self.receive_more()

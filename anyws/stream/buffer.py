@@ -68,7 +68,7 @@ class Buffer(ByteReceiveStream):
         while self._size >= self._limit and not (self._collecting or self._abandoned):
             await self._wait_for_change()
         if self._abandoned:
-            raise anyio.BrokenResourceError
+            raise anyio.BrokenResourceError("nobody reads this buffer any more")
         self.write_nowait(bytes(data))
 
     def write_nowait(self, data: bytes) -> None:
@@ -223,7 +223,9 @@ class Buffer(ByteReceiveStream):
     def _check_not_closed(self) -> None:
         # The end may have been fed to a closed buffer, and is no answer to who asks for its content.
         if self._abandoned:
-            raise anyio.ClosedResourceError
+            raise anyio.ClosedResourceError(
+                "this buffer was closed, or its message skipped by asking for the next one"
+            )
 
     async def _wait_for_data(self) -> None:
         """Wait until something was written or the end was; raises what ``fail`` was given."""

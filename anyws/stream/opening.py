@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import ssl
 from typing import TYPE_CHECKING
 
 import anyio
@@ -21,7 +22,6 @@ from anyws.stream.websocket import WebSocket
 
 if TYPE_CHECKING:
     import re
-    import ssl
     from collections.abc import Awaitable, Callable, Sequence
 
     from anyio.abc import TaskGroup
@@ -85,7 +85,7 @@ class ClientOpening:
             if transport is not None:
                 transport.abort()
             if isinstance(error, Exception):
-                error.add_note(f"while connecting to {self.uri}")
+                error.add_note(f"while connecting to {self.uri}{_advice(error)}")
             raise
         if transport is not None:
             transport.abort()
@@ -126,6 +126,18 @@ class ClientOpening:
             else:
                 acceptance = handshake.receive_data(data)
         return acceptance
+
+
+def _advice(error: Exception) -> str:
+    """Return what to do about ``error``, where the error itself does not say it."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            "; for a certificate of a private authority give connect"
+            " ssl_context=ssl.create_default_context(cafile=...)"
+        )
+    if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
+        return "; the server does not speak TLS on this port, is it ws:// instead of wss://?"
+    return ""
 
 
 class Refused(HandshakeError):

@@ -196,7 +196,7 @@ class WebSocket(ObjectStream["str | bytes"]):
             await self.writer.finish_send(taken, item)
 
     async def send_eof(self) -> None:
-        """Send a close frame with code 1000 and go on receiving until the peer has answered it.
+        """Send a close frame with code 1000, and stay open for receiving until the peer has answered it.
 
         Returns when the close frame is in the write buffer; nothing happens when one was sent before.
 
@@ -210,7 +210,7 @@ class WebSocket(ObjectStream["str | bytes"]):
             self._closing.fail(1000, "", CloseCause.CLOSED_BY_US, "")
 
     async def ping(self) -> float:
-        """Send a ping and wait for its pong.
+        """Send a ping and wait for its pong (RFC 6455, section 5.5.2).
 
         The pong is seen whether or not a task receives, as long as what nobody takes is less than
         ``Limits.receive_buffer`` bytes: beyond that nothing more is read.
@@ -240,8 +240,9 @@ class WebSocket(ObjectStream["str | bytes"]):
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the connection; returns when it is closed, within ``close_timeout``.
 
-        What was sent before is delivered first. Messages that arrived before stay for ``receive``;
-        of later ones that nobody receives no more are kept than ``Limits.receive_buffer``.
+        This does the closing handshake (RFC 6455, section 7). What was sent before is delivered
+        first. Messages that arrived before stay for ``receive``; of later ones
+        that nobody receives no more are kept than ``Limits.receive_buffer``.
 
         Args:
             code: 1000 to 1003, 1007 to 1014, or 3000 to 4999.

@@ -120,7 +120,7 @@ class WebSocketWriter:
         *,
         compress: bool | None = None,
     ) -> None:
-        """Read ``buffer`` to its end and send it as one message, in fragments.
+        """Read ``buffer`` to its end and send it as one message, in fragments (RFC 6455, section 5.4).
 
         Args:
             buffer: a ``Buffer``, a ``WebSocketReader``, an anyio byte stream, an iterable or async
@@ -147,7 +147,7 @@ class WebSocketWriter:
         await feed(self, buffer, op_code, chunksize, drain_every, force=force, compress=compress)
 
     def fragment(self, *, force: bool = False, compress: bool | None = None) -> FragmentContext:
-        """Return an async context manager that sends one message piece by piece.
+        """Return an async context manager that sends one message piece by piece (RFC 6455, section 5.4).
 
         ``async with writer.fragment() as stream: await stream.send("Hello ")``. Other senders wait
         until it is left; pings, pongs and the close frame go between the fragments.
@@ -162,7 +162,7 @@ class WebSocketWriter:
         return FragmentContext(self, force=force, compress=compress)
 
     async def ping(self, payload: str | bytes | bytearray | memoryview = b"") -> None:
-        """Send a ping frame; ``WebSocket.ping`` also waits for its answer.
+        """Send a ping frame (RFC 6455, section 5.5.2); ``WebSocket.ping`` also waits for its answer.
 
         Args:
             payload: at most 125 bytes.
@@ -176,7 +176,7 @@ class WebSocketWriter:
         await self._send_control(Opcode.PING, encode_data(payload)[1])
 
     async def pong(self, length: int, payload: str | bytes | bytearray | memoryview) -> None:
-        """Send a pong frame that nobody asked for; pings are answered without it.
+        """Send a pong frame that nobody asked for (RFC 6455, section 5.5.3); pings are answered without it.
 
         Args:
             length: bytes of ``payload``.

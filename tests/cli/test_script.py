@@ -86,7 +86,7 @@ def test_what_goes_wrong(connect, echo_port, arguments, stdin, code, text):
 @pytest.mark.parametrize(
     ("uri", "code", "text"),
     [
-        ("http://localhost", 2, "a WebSocket address begins with ws:// or wss://"),
+        ("http://localhost", 2, "a WebSocket address begins with ws:// or wss://, not 'http://'"),
         ("ws://127.0.0.1:1", 1, "cannot connect to ws://127.0.0.1:1: connection refused"),
     ],
 )

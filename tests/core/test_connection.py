@@ -189,3 +189,23 @@ def test_each_call_gets_an_exception_of_its_own():
     first, second = connection.closed_error(), connection.closed_error()
     assert first is not second
     assert first.args == second.args
+
+
+@pytest.mark.parametrize(
+    ("role", "peer", "name"),
+    [
+        (Role.CLIENT, ("::1", 80), "connection to the target"),
+        (Role.SERVER, ("::1", 80), "connection from [::1]:80 for 'the target'"),
+        (Role.SERVER, ("127.0.0.1", 80), "connection from 127.0.0.1:80 for 'the target'"),
+        (Role.SERVER, "", "connection from a UNIX socket for 'the target'"),
+        (Role.SERVER, "/a.sock", "connection from /a.sock for 'the target'"),
+        (Role.SERVER, None, "connection for 'the target'"),
+    ],
+)
+def test_what_messages_call_it(role, peer, name):
+    connection = Connection(role, Limits())
+    connection.peer = peer
+    connection.target = "the target"
+    assert connection.name() == name
+    connection.lose()
+    assert connection.closed_error().connection == name

@@ -77,12 +77,12 @@ class Request:
 
     @property
     def origin(self) -> str | None:
-        """The ``Origin`` header, or ``None``: the page that opened the connection (RFC 6454)."""
+        """The ``Origin`` header, or ``None``, which says what page opened the connection (RFC 6454)."""
         return self.headers.get("Origin")
 
     @property
     def host(self) -> str:
-        """The ``Host`` header: name and port under which the client knows the server."""
+        """The ``Host`` header, name and port under which the client knows the server (RFC 9110, 7.2)."""
         return self.headers.get("Host", "")
 
     def serialize(self) -> bytes:

@@ -120,7 +120,9 @@ def parse_uri(uri: str) -> URI:
     scheme, separator, rest = uri.partition("://")
     scheme = scheme.lower()
     if not separator or scheme not in {"ws", "wss"}:
-        raise InvalidURI("a WebSocket address begins with ws:// or wss://")
+        # No more of it: what follows may hold a password.
+        found = f", not {scheme[:20] + separator!r}" if separator else ""
+        raise InvalidURI(f"a WebSocket address begins with ws:// or wss://{found}")
     if "#" in rest:
         raise InvalidURI("a WebSocket address has no #fragment (RFC 6455, section 3)")
     end = re.search(r"[/?]", rest)
