@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
-import stat
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from anyio.abc import SocketAttribute
 
 from anyws.core.connection import peer_name
 from anyws.core.turns import CHECKPOINT_INTERVAL
 from anyws.enums import State
 from anyws.errors import CloseCause, ConnectionClosed
 from anyws.limits import Limits, check_bound
+from anyws.net.listening import bind, unlink_socket
 from anyws.net.network import current_network
 from anyws.net.stream import StreamTransport
 from anyws.stream.budget import ByteBudget
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
     from os import PathLike
     from socket import socket
 
-    from anyio.abc import ByteStream, Listener, SocketStream, TaskGroup, TaskStatus
+    from anyio.abc import ByteStream, TaskGroup, TaskStatus
 
     from anyws.core.deflate import Deflate
     from anyws.core.handshake.server import SelectSubprotocol
@@ -150,7 +148,7 @@ class Server:
             listening.close()
             for address in self._addresses:
                 if isinstance(address, str):
-                    _unlink_socket(address)
+                    unlink_socket(address)
 
     async def _serve_client(self, transport: Transport) -> None:
         if self._max_connections is not None and self._connections >= self._max_connections:
@@ -317,7 +315,7 @@ async def serve(
         ssl_context=ssl_context,
         budget=None if max_buffer_size is None else ByteBudget(max_buffer_size),
     )
-    sockets = await _bind(host, port, unix_path)
+    sockets = await bind(host, port, unix_path)
     failure: BaseException | None = None
     try:
         async with anyio.create_task_group() as task_group:
@@ -333,29 +331,6 @@ async def serve(
             sock.close()
     if failure is not None:
         raise failure
-
-
-async def _bind(host: str | None, port: int, unix_path: str | PathLike[str] | None) -> list[socket]:
-    """Return listening sockets, which are the caller's to close."""
-    if unix_path is not None:
-        if host is not None or port:
-            raise ValueError("give either unix_path, or host and port")
-        listeners: Sequence[Listener[SocketStream]] = [await anyio.create_unix_listener(unix_path)]
-    else:
-        listeners = (await anyio.create_tcp_listener(local_host=host, local_port=port)).listeners
-    sockets = []
-    for listener in listeners:
-        sockets.append(listener.extra(SocketAttribute.raw_socket).dup())
-        await listener.aclose()
-    return sockets
-
-
-def _unlink_socket(path: str | PathLike[str]) -> None:
-    try:
-        if stat.S_ISSOCK(os.stat(path).st_mode):
-            os.unlink(path)
-    except FileNotFoundError:
-        pass
 
 
 def accept(

@@ -9,19 +9,20 @@ from anyio.abc import ObjectStream
 
 from anyws.core.turns import Turns
 from anyws.enums import State
-from anyws.errors import CloseCause, ConnectionClosedOK
+from anyws.errors import CloseCause
 from anyws.stream.closing import Closing
 from anyws.stream.frame_log import log_frames
 from anyws.stream.keepalive import Keepalive, Pings
 from anyws.stream.lock import SendLock
 from anyws.stream.peer import peer_address
+from anyws.stream.readers import Readers
 from anyws.stream.receiver import Receiver
 from anyws.stream.transport_receiver import TransportReceiver
 from anyws.stream.write_buffer import TAKEN, WriteBuffer
 from anyws.stream.writer import WebSocketWriter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from anyio.abc import TaskGroup
 
@@ -30,10 +31,9 @@ if TYPE_CHECKING:
     from anyws.net.transport import Transport
     from anyws.stream.budget import ByteBudget
     from anyws.stream.options import ConnectionOptions
-    from anyws.stream.reader import WebSocketReader
     from anyws.stream.ticker import Ticker
 
-__all__ = ["Readers", "Statistics", "WebSocket"]
+__all__ = ["Statistics", "WebSocket"]
 
 _logger = logging.getLogger("anyws.stream")
 
@@ -383,19 +383,3 @@ class WebSocket(ObjectStream["str | bytes"]):
             or self._inbound.full
         ):
             task_group.start_soon(receiver.read_in_background)
-
-
-class Readers:
-    """The messages of a connection, each as a ``WebSocketReader``."""
-
-    def __init__(self, receiver: Receiver) -> None:
-        self._receiver = receiver
-
-    def __aiter__(self) -> AsyncIterator[WebSocketReader]:
-        return self
-
-    async def __anext__(self) -> WebSocketReader:
-        try:
-            return await self._receiver.next_reader()
-        except ConnectionClosedOK:
-            raise StopAsyncIteration from None
