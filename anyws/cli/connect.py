@@ -175,8 +175,9 @@ def prepare(options: argparse.Namespace, close_timeout: float = 10.0) -> Connect
             close_timeout=close_timeout,
             ssl_context=client_context(options),
             unix_path=options.unix,
+            proxy=options.proxy,
         )
-    except ValueError as error:
+    except (ValueError, ImportError) as error:
         raise UsageError(str(error)) from error
 
 

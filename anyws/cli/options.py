@@ -137,6 +137,9 @@ def add_connecting(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--unix", metavar="PATH", help="connect to this UNIX socket instead")
     group.add_argument(
+        "--proxy", metavar="URL", help="go through an http://, https:// or socks5h:// proxy"
+    )
+    group.add_argument(
         "--open-timeout",
         type=seconds,
         default=10.0,

@@ -125,6 +125,22 @@ def test_tls(connect, serving, authority, backend):
     assert f"cannot use {authority / 'key.pem'}: " in error
 
 
+def test_a_proxy(connect, serving):
+    async def handler(websocket):
+        raise AssertionError
+
+    with serving(handler) as port:
+        # Our server is no proxy, and says so.
+        proxy = f"http://user:secret@localhost:{port}"
+        code, _, error = connect("ws://chat.example", "--proxy", proxy)
+    assert code == 1
+    assert error.startswith("anyws: cannot connect to ws://chat.example: the proxy answered 400 ")
+    code, _, error = connect("ws://chat.example", "--proxy", "ftp://user:secret@localhost")
+    assert code == 2
+    assert "a proxy's address begins with http" in error
+    assert "secret" not in error
+
+
 def test_what_the_server_is_told(connect, serving):
     requests = []
 
