@@ -11,12 +11,15 @@ import pytest
 import anyws
 import anyws.testing
 
-#: Modules that ``import anyws`` must not load: they are optional, or for one command only.
+#: Modules that ``import anyws`` must not load: they are optional, slow, or for one command only.
 OPTIONAL = (
     "trio",
     "uvloop",
     "h2",
     "rich",
+    "ssl",
+    "asyncio",
+    "anyws.proxy",
     "hypothesis",
     "pytest",
     "anyws.testing",

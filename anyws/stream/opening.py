@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-import ssl
+import sys
 from typing import TYPE_CHECKING
 
 import anyio
@@ -22,6 +22,7 @@ from anyws.stream.websocket import WebSocket
 
 if TYPE_CHECKING:
     import re
+    import ssl
     from collections.abc import Awaitable, Callable, Sequence
 
     from anyio.abc import TaskGroup
@@ -130,6 +131,10 @@ class ClientOpening:
 
 def _advice(error: Exception) -> str:
     """Return what to do about ``error``, where the error itself does not say it."""
+    # It takes long to import; where nobody has, no error is one of its.
+    ssl = sys.modules.get("ssl")
+    if ssl is None:
+        return ""
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
             "; for a certificate of a private authority give connect"
