@@ -81,7 +81,11 @@ class WebSocketPair:
         try:
             self._task_group.start_soon(self._serve)
             client = await self._client.__aenter__()
-            await self._ready.wait()
+            try:
+                await self._ready.wait()
+            except BaseException as error:
+                await self._client.__aexit__(type(error), error, error.__traceback__)
+                raise
         except BaseException as error:
             await leave_task_group(self._task_group, error)
             raise

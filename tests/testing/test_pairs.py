@@ -88,3 +88,25 @@ async def test_the_streams_are_closed():
     async with WebSocketPair(streams) as (client, _):
         assert not client.writer.closed
     assert [stream.closed for stream in streams] == [True, True]
+
+
+async def test_cancelled_at_each_step_of_opening():
+    """Also when the client is open and the server is not: what was entered is left."""
+    opened = 0
+
+    async def run():
+        nonlocal opened
+        async with WebSocketPair() as (client, _):
+            opened += 1
+            await client.receive()
+
+    for steps in range(1, 60):
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as tg:
+                tg.start_soon(run)
+                for _ in range(steps):
+                    await anyio.lowlevel.checkpoint()
+                tg.cancel_scope.cancel()
+        if opened > 2:
+            break
+    assert opened
