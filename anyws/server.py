@@ -18,7 +18,7 @@ from anyws.net.stream import StreamTransport
 from anyws.stream.budget import ByteBudget
 from anyws.stream.lifetime import ConnectionLifetime, sole_exception
 from anyws.stream.opening import Refused, ServerOpening
-from anyws.stream.options import ConnectionOptions
+from anyws.stream.options import ConnectionOptions, check_handler
 from anyws.stream.peer import peer_address
 from anyws.stream.ticker import Ticker
 
@@ -293,6 +293,7 @@ async def serve(
 
     If cancelled: every client gets a close frame with 1001 and has ``close_timeout`` to answer.
     """
+    check_handler(handler)
     if max_connections is not None:
         check_bound("max_connections", max_connections)
     if max_buffer_size is not None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field
+from typing import Any
 
 from anyws.core.deflate import Deflate
 from anyws.core.turns import CHECKPOINT_INTERVAL
 from anyws.limits import Limits
 
-__all__ = ["ConnectionOptions", "deflate_setting"]
+__all__ = ["ConnectionOptions", "check_handler", "deflate_setting"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,3 +53,16 @@ def deflate_setting(compression: str | Deflate | None) -> Deflate | None:
     if compression is None or isinstance(compression, Deflate):
         return compression
     raise ValueError(f'compression must be "deflate", None or a Deflate(...), not {compression!r}')
+
+
+def check_handler(handler: Any) -> None:
+    """Refuse what cannot serve a connection, at once and not when the first client comes."""
+    if inspect.iscoroutine(handler):
+        handler.close()
+        raise TypeError("a handler is given as it is, without calling it: serve(handler, ...)")
+    if (
+        not callable(handler)
+        or inspect.isasyncgenfunction(handler)
+        or inspect.isgeneratorfunction(handler)
+    ):
+        raise TypeError(f"a handler is an async function that takes a WebSocket, not {handler!r}")

@@ -1,12 +1,14 @@
 """The settings of a connection."""
 
 import dataclasses
+import functools
 
 import pytest
 
+import anyws
 from anyws.core.deflate import Deflate
 from anyws.limits import Limits
-from anyws.stream.options import ConnectionOptions, deflate_setting
+from anyws.stream.options import ConnectionOptions, check_handler, deflate_setting
 
 
 def test_defaults():
@@ -71,3 +73,41 @@ def test_deflate_setting():
 def test_bad_deflate_setting(value):
     with pytest.raises(ValueError, match="compression"):
         deflate_setting(value)
+
+
+async def coroutine(websocket):
+    """A handler."""
+
+
+async def generator(websocket):
+    yield websocket
+
+
+def plain_generator(websocket):
+    yield websocket
+
+
+@pytest.mark.parametrize("handler", [None, "handler", generator, plain_generator])
+def test_what_cannot_be_a_handler(handler):
+    with pytest.raises(
+        TypeError, match="a handler is an async function that takes a WebSocket, not"
+    ):
+        check_handler(handler)
+
+
+def test_a_handler_is_not_called():
+    with pytest.raises(TypeError, match="without calling it"):
+        check_handler(coroutine(None))
+
+
+@pytest.mark.parametrize(
+    "handler", [coroutine, functools.partial(coroutine), lambda w: coroutine(w)]
+)
+def test_what_may_be_a_handler(handler):
+    check_handler(handler)
+
+
+@pytest.mark.anyio
+async def test_serve_refuses_it_before_it_listens():
+    with pytest.raises(TypeError, match="a handler is"):
+        await anyws.serve(None)
