@@ -47,6 +47,8 @@ class Session:
         self.network = "nothing" if self.plan in APPLICATION else self.plan
         self.count = self.random.randrange(1, 12)
         self.pause = pace * self.random.choice((0, 4, 16))
+        #: Seconds that a stall, and a reader who sleeps, may take.
+        self.stall = min(3, 10 * pace)
         #: Numbers of the messages that were admitted, and of those of which nobody can know.
         self.sent, self.unknown = [], set()
         self.at_server, self.echoed, self.at_client = [], [], []
@@ -58,7 +60,7 @@ class Session:
     def relay_plan(self):
         """Return what the relay does to it; the handshake may be hit as well."""
         after = self.random.choice((self.random.randrange(600), self.random.randrange(30_000)))
-        return self.network, self.random, after, self.random.random() < 0.5
+        return self.network, self, after, self.random.random() < 0.5
 
     def message(self, number):
         """Return the message of that number, always the same."""
@@ -243,7 +245,7 @@ class Soak:
         choice = session.random
         try:
             if session.plan == "slow reader":
-                await anyio.sleep(choice.uniform(0, 3))
+                await anyio.sleep(choice.uniform(0, session.stall))
             while True:
                 with anyio.CancelScope() as one:
                     if session.plan == "cancel":

@@ -24,8 +24,8 @@ class Relay:
 
     Args:
         port: of the server.
-        plans: gives ``(action, random, after, from_client)`` for a request's target: what to do, with what
-            randomness, after how many bytes of which direction.
+        plans: gives ``(action, session, after, from_client)`` for a request's target: what to do, with what
+            randomness and patience, after how many bytes of which direction.
     """
 
     def __init__(self, port, plans):
@@ -65,7 +65,8 @@ class Relay:
         scope.cancel()
 
     async def _pass(self, data, source, target, plan, from_client, end):
-        action, random, after, where = plan
+        action, session, after, where = plan
+        random = session.random
         here = where == from_client
         passed = 0
         try:
@@ -83,7 +84,7 @@ class Relay:
                     elif action == "half-close":
                         break
                     elif action == "stall":
-                        await anyio.sleep(random.uniform(0.2, 3))
+                        await anyio.sleep(random.uniform(0, session.stall))
                         action = "nothing"
                 await self._forward(target, data, action, random)
                 passed += len(data)

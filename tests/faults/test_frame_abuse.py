@@ -126,9 +126,9 @@ def inflated(frames):
     inflater = zlib.decompressobj(-15)
     payloads = []
     for first, payload in frames:
-        if first & 0x40:
-            payload = inflater.decompress(payload + b"\x00\x00\xff\xff")
-        payloads.append((first & 0x0F, payload))
+        compressed = first & 0x40
+        data = inflater.decompress(payload + b"\x00\x00\xff\xff") if compressed else payload
+        payloads.append((first & 0x0F, data))
     return payloads
 
 
