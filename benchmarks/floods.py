@@ -50,7 +50,8 @@ class Cost(NamedTuple):
         """Say it in a cell of a table."""
         cell = f"{self.memory:.1f} MiB, {self.cpu:.2f}{'!' if self.superlinear else ''} s"
         if self.slowest > 0.05:
-            cell += f" ({1000 * self.slowest:.0f} ms)"
+            found = f"{1000 * self.slowest:.0f} ms" if self.slowest < 1e9 else "no echo in 30 s"
+            cell += f" ({found})"
         return f"{cell}, {self.reaction}"
 
 
