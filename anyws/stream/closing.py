@@ -230,9 +230,15 @@ class Closing:
 
     @property
     def unfinished(self) -> bool:
-        """Whether the handshake is over, and nobody has seen to the stream."""
+        """Whether the handshake is over, or a violation ended it, and nobody has seen to the stream."""
+        connection = self._connection
         return (
-            self._connection.state is State.CLOSED
-            and self._in_progress is None
+            (connection.state is State.CLOSED or connection.inbound.failure is not None)
+            and not self.in_progress
             and not self._write_buffer.finished
         )
+
+    @property
+    def in_progress(self) -> bool:
+        """Whether some task closes the connection, which has a time limit of its own."""
+        return self._in_progress is not None

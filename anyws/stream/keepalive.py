@@ -142,8 +142,10 @@ class Keepalive:
         """Send the ping that is due; return whether the peer has failed to answer one."""
         if self._silent_since is None:
             self._silent_since = now
-        if self._interval is None or connection.state is not State.OPEN:
+        if self._interval is None or connection.state is State.CLOSED:
             return False
+        if connection.state is State.CLOSING:
+            return self._tick_while_closing(now, self._interval)
         if self._outstanding is None:
             if now - self._silent_since >= self._interval:
                 self._outstanding, _ = pings.add()
@@ -158,4 +160,15 @@ class Keepalive:
             if transport.unsent <= write_buffer.written - self._mark:
                 self._deadline = now + self._timeout
             return False
+        return now >= self._deadline
+
+    def _tick_while_closing(self, now: float, interval: float) -> bool:
+        """Tell whether a peer that owes us its close frame has been silent for too long.
+
+        A ping would say nothing: who has read our close frame need not answer it.
+        """
+        if self._timeout is None:
+            return False
+        if self._deadline is None:
+            self._deadline = now + interval + self._timeout
         return now >= self._deadline

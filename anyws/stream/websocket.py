@@ -366,9 +366,10 @@ class WebSocket(ObjectStream["str | bytes"]):
             else:
                 self._read_for_absent_application(task_group)
         receiver.attended = False
-        if self._keepalive.tick(
+        dead = self._keepalive.tick(
             now, self._connection, self._transport, self._write_buffer, self._pings
-        ):
+        )
+        if dead and not closing.in_progress:
             reason = "keepalive ping timeout"
             closing.fail(1011, reason, CloseCause.PING_TIMEOUT, "")
             closing.drop(CloseCause.PING_TIMEOUT)

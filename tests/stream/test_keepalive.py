@@ -4,7 +4,7 @@ import anyio
 import pytest
 
 from anyws.core.connection import Connection
-from anyws.enums import Role
+from anyws.enums import Role, State
 from anyws.errors import CloseCause, ConnectionClosedError
 from anyws.limits import Limits
 from anyws.stream import ticker
@@ -330,3 +330,40 @@ async def test_cancelled_ping_is_forgotten(raw_client):
         await peer.send_frame(0x81, b"end")
         assert await websocket.receive() == "end"
         assert websocket.latency is None
+
+
+async def test_dead_peer_is_found_after_our_close_frame(raw_client):
+    """A peer that owes us its close frame is given the interval and the timeout, from its last byte."""
+    async with (
+        raw_client(ping_interval=20, ping_timeout=10) as (websocket, peer),
+        anyio.create_task_group() as tg,
+    ):
+        await websocket.send_eof()
+        assert await peer.receive_close() == (1000, "")
+        start = anyio.current_time() + 1000
+        websocket.tick(start, 0.5, tg)
+        websocket.tick(start + 29, 0.5, tg)
+        await peer.send_frame(0x81, b"still here")
+        assert await websocket.receive() == "still here"
+        websocket.tick(start + 31, 0.5, tg)
+        websocket.tick(start + 60, 0.5, tg)
+        assert websocket.state is State.CLOSING
+        websocket.tick(start + 61, 0.5, tg)
+        assert websocket.state is State.CLOSED
+        with pytest.raises(ConnectionClosedError) as caught:
+            await websocket.receive()
+        assert caught.value.cause is CloseCause.CLOSED_BY_US
+
+
+async def test_a_violation_ends_a_sender_that_waits(raw_client):
+    """Nobody receives, and a peer that broke a rule does not read either: its stream is closed all the same."""
+    async with raw_client(capacity=100, close_timeout=0.05) as (websocket, peer):
+        async with anyio.create_task_group() as tg:
+
+            async def send():
+                with pytest.raises(ConnectionClosedError) as caught:
+                    await websocket.send(bytes(100000))
+                assert caught.value.cause is CloseCause.PROTOCOL_ERROR
+
+            tg.start_soon(send)
+            await peer.send(b"\xff\xff")
