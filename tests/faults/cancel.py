@@ -47,12 +47,13 @@ class CancelAt:
     Attributes:
         reached: whether they came so far.
         caught: whether one of them ended cancelled.
+        way: how they are cancelled.
     """
 
     def __init__(self, point, *, way):
         self.reached = self.caught = False
         self._left = point
-        self._way = way
+        self.way = self._way = way
 
     async def __call__(self, coroutine, scope=None):
         """Run ``coroutine``; return whether it completed.
@@ -306,6 +307,8 @@ class Cancelling:
         async with anyio.create_task_group() as tg:
             server = await tg.start(run)
             self.address = server.sockets[0].getsockname()
+            # Connections inherit it: the kernel takes little, so that a sender waits.
+            server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
             yield server, scope
             scope.cancel()
 

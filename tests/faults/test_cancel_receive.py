@@ -135,6 +135,7 @@ async def test_close_beside_another(cancelling):
             async with anyio.create_task_group() as tg:
                 tg.start_soon(websocket.close)
                 completed = await cancel(websocket.close(1000, "bye"))
+                assert websocket.state is anyws.State.CLOSED
             await prove_closed(websocket, peer, completed=completed)
 
     await cancelling.sweep(scenario)

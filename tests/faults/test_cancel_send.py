@@ -139,6 +139,7 @@ async def test_ping(cancelling):
                 # So that the pong is seen at once, on transports that do not read by themselves.
                 tg.start_soon(receive, websocket)
                 await cancel(operation(websocket))
+                assert not websocket._pings._waiting
                 tg.cancel_scope.cancel()
             assert await cancelling.prove_open(websocket, peer) == []
 

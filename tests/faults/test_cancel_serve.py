@@ -8,7 +8,7 @@ import pytest
 
 pytestmark = pytest.mark.anyio
 ENDED = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
-MESSAGES = ["one", "two" * 1000, "three"]
+MESSAGES = ["one", "two" * 5000, "three"]
 REQUEST = (
     "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
@@ -29,8 +29,8 @@ async def echo(websocket):
 async def echo_in_fragments(websocket):
     async for message in websocket:
         async with websocket.writer.fragment() as stream:
-            for start in range(0, len(message), 1000):
-                await stream.send(message[start : start + 1000])
+            for start in range(0, len(message), 4000):
+                await stream.send(message[start : start + 4000])
                 await anyio.lowlevel.checkpoint()
 
 
