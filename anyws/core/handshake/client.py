@@ -78,6 +78,7 @@ class ClientHandshake:
         self._compression = compression
         self._key = base64.b64encode(os.urandom(16)).decode("ascii")
         self._reader = ResponseReader(limits)
+        self._secure = uri.secure
         self._acceptance: Acceptance | None = None
         added = added_headers(headers)
         ours = self._handshake_headers(uri, origin, user_agent, added)
@@ -117,6 +118,11 @@ class ClientHandshake:
             InvalidHandshake: there was no answer, or half of one.
             RejectedHandshake: the answer had another status than 101.
         """
+        if self._acceptance is None and self._reader.empty and not self._secure:
+            # What a server that expects TLS often does with plain text.
+            raise InvalidHandshake(
+                "the server closed the connection without an answer; does it expect wss://?"
+            )
         return self._acceptance or self._judge(self._reader.receive_eof())
 
     def _handshake_headers(

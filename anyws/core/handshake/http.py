@@ -285,6 +285,11 @@ class ResponseReader:
         # To h11 an empty piece is the end of the stream.
         return self._read_body(data or None)
 
+    @property
+    def empty(self) -> bool:
+        """Whether not a byte has come."""
+        return self._final is None and self._head.empty
+
     def receive_eof(self) -> Response:
         """Take the end of the stream; return the response if its head was complete.
 

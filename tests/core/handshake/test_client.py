@@ -283,6 +283,13 @@ def test_the_end_of_the_stream_in_the_head_is_an_error(data: bytes) -> None:
         handshake.receive_eof()
 
 
+@pytest.mark.parametrize(("uri", "hint"), [("ws://h/", True), ("wss://h/", False)])
+def test_a_server_that_expects_tls_says_nothing(uri: str, hint: bool) -> None:
+    with pytest.raises(InvalidHandshake, match="without an answer") as caught:
+        client(uri).receive_eof()
+    assert str(caught.value).endswith("; does it expect wss://?") is hint
+
+
 def test_both_sides_agree() -> None:
     one = client("ws://h/x", origin="http://h", subprotocols=["a", "b"], compression=Deflate())
     other = ServerHandshake(limits=Limits(), subprotocols=["b"], compression=Deflate())
