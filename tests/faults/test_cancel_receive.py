@@ -3,6 +3,7 @@
 import random
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 import anyws
@@ -134,6 +135,8 @@ async def test_close_beside_another(cancelling):
                 await websocket.send(message)
             async with anyio.create_task_group() as tg:
                 tg.start_soon(websocket.close)
+                while not websocket.writer.closed:
+                    await anyio.lowlevel.checkpoint()
                 completed = await cancel(websocket.close(1000, "bye"))
                 assert websocket.state is anyws.State.CLOSED
             await prove_closed(websocket, peer, completed=completed)
