@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 #: Seconds after which a flood is broken off.
-LONGEST = 20.0
+LONGEST = 10.0
 KEY = b"\x01\x02\x03\x04"
 HEAD = (
     b"GET %s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -98,7 +98,7 @@ class Victim:
                 spent += int((task / "schedstat").read_text().split()[0]) / 1e9
         return spent
 
-    def settle(self, limit: float = 20.0) -> bool:
+    def settle(self, limit: float = 10.0) -> bool:
         """Wait until it has nothing left to do; return whether that came within ``limit`` seconds."""
         deadline = time.monotonic() + limit
         before, quiet = self.cpu(), 0

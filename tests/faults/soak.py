@@ -56,6 +56,8 @@ class Session:
         self.served = anyio.Event()
         self.complete = False
         self.ended_with = {}
+        #: How far it came, as the relay saw it.
+        self.stages = []
 
     def relay_plan(self):
         """Return what the relay does to it; the handshake may be hit as well."""
@@ -132,7 +134,7 @@ class Soak:
                 # Hundreds begin at once, and a machine may be busy.
                 "open_timeout": 3 * self.wait,
             }
-            serve = partial(anyws.serve, self._handle, "127.0.0.1", **options)
+            serve = partial(anyws.serve, self._handle, "0.0.0.0", **options)
             server = await tg.start(serve)
             relay = Relay(server.port, self._plan)
             port = await tg.start(relay.serve)
@@ -171,7 +173,9 @@ class Soak:
             key = f"{self.seed}.{number}.{turn}"
             session = self.sessions[key] = Session(key, self.seed, self.silent, self._pace)
             try:
-                await self._connect(session, f"ws://127.0.0.1:{port}/{key}", options)
+                # An address of its own, so that no port is used again that the kernel still remembers.
+                host = f"127.1.{turn % 250}.{number % 250 + 1}"
+                await self._connect(session, f"ws://{host}:{port}/{key}", options)
                 if session.serving.is_set():
                     with anyio.fail_after(5 * self.wait):
                         await session.served.wait()

@@ -34,7 +34,7 @@ class Relay:
 
     async def serve(self, *, task_status):
         """Serve until cancelled; gives the port."""
-        listener = await anyio.create_tcp_listener(local_host="127.0.0.1", backlog=1000)
+        listener = await anyio.create_tcp_listener(local_host="0.0.0.0", backlog=1000)
         async with listener:
             task_status.started(listener.extra(SocketAttribute.local_port))
             await listener.serve(self._client)
@@ -49,7 +49,10 @@ class Relay:
                 if plan is None:
                     # The client has given up meanwhile.
                     return
-                async with await anyio.connect_tcp("127.0.0.1", self._port) as server:
+                plan[1].stages.append("asked")
+                host = client.extra(SocketAttribute.local_address)[0].replace("127.1", "127.2", 1)
+                async with await anyio.connect_tcp(host, self._port) as server:
+                    plan[1].stages.append("connected")
                     async with anyio.create_task_group() as tg:
                         end = partial(self._end, tg.cancel_scope, client, server)
                         tg.start_soon(self._pass, data, client, server, plan, True, end)
