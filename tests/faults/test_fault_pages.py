@@ -34,7 +34,7 @@ def rows(text, pattern):
             yield cells
 
 
-@pytest.mark.parametrize("name", ["reliability.md"])
+@pytest.mark.parametrize("name", ["reliability.md", "security.md"])
 def test_every_test_that_is_named_exists(name):
     text = page(name)
     named = NAMED.findall(text)
@@ -69,4 +69,12 @@ def test_every_limit_has_its_row():
 def test_every_fault_has_its_row():
     found = list(rows(page("reliability.md"), r"\d+"))
     assert sorted(int(cells[0]) for cells in found) == list(range(1, 49))
+    assert all(len(cells) == 4 and NAMED.search(cells[-1]) for cells in found)
+
+
+def test_every_advisory_has_its_row():
+    found = list(rows(page("security.md"), r"[A-Z]\d+"))
+    counts = {"M": 10, "H": 16, "X": 9, "F": 15}
+    expected = [f"{kind}{number + 1}" for kind, count in counts.items() for number in range(count)]
+    assert [cells[0] for cells in found] == expected
     assert all(len(cells) == 4 and NAMED.search(cells[-1]) for cells in found)
