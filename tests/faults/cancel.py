@@ -301,7 +301,10 @@ class Cancelling:
 
         async def run(*, task_status):
             with scope:
-                await self._serve(handler)(task_status=task_status)
+                try:
+                    await self._serve(handler)(task_status=task_status)
+                finally:
+                    assert not server.clients, "a handler outlived its server"
 
         scope = anyio.CancelScope()
         async with anyio.create_task_group() as tg:
@@ -318,11 +321,13 @@ class Cancelling:
         started = asyncio.get_running_loop().create_future()
         status = SimpleNamespace(started=started.set_result)
         task = asyncio.create_task(self._serve(handler)(task_status=status))
-        self.address = (await started).sockets[0].getsockname()
+        server = await started
+        self.address = server.sockets[0].getsockname()
         yield task
         with suppress(asyncio.CancelledError):
             await task
         assert task.cancelled()
+        assert not server.clients, "a handler outlived its server"
 
     def _serve(self, handler):
         where = {"host": "127.0.0.1"}
