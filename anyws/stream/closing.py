@@ -230,12 +230,16 @@ class Closing:
 
     @property
     def unfinished(self) -> bool:
-        """Whether the handshake is over, or a violation ended it, and nobody has seen to the stream."""
+        """Whether the connection is over, and nobody has seen to the stream, which is still there.
+
+        A violation ends it as well. A peer that has half-closed may still read, or not: then a task would
+        wait in ``send`` for ever.
+        """
         connection = self._connection
         return (
             (connection.state is State.CLOSED or connection.inbound.failure is not None)
             and not self.in_progress
-            and not self._write_buffer.finished
+            and not (self._done or self._source.lost)
         )
 
     @property

@@ -8,7 +8,6 @@ import random
 import socket
 import struct
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 
 import anyio
 import anyio.lowlevel
@@ -239,6 +238,84 @@ async def test_while_it_is_read_as_a_stream(way, link):
         tg.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("what", ["frame", "fragments", "feed"])
+@pytest.mark.parametrize("way", ["resets", "half-closes"])
+async def test_while_we_send(what, way, link):
+    """Who waits in the middle of a message is told; what began it is closed; nobody waits for ever."""
+    closed = []
+
+    async def source():
+        try:
+            while True:
+                yield bytes(100_000)
+        finally:
+            closed.append("source")
+
+    async def send(websocket):
+        if what == "feed":
+            await websocket.writer.feed(source(), chunksize=100_000)
+        elif what == "fragments":
+            async with websocket.writer.fragment() as stream:
+                while True:
+                    await stream.send(bytes(100_000))
+        while True:
+            await websocket.send(bytes(1_000_000))
+
+    # Half of its timeout is how soon a connection is looked at that nobody receives from.
+    options = {"compression": None, "ping_timeout": 0.1}
+    async with link.opened(**options) as (websocket, peer), anyio.create_task_group() as tg:
+
+        async def sender():
+            with pytest.raises(anyws.ConnectionClosedError) as caught:
+                await send(websocket)
+            closed.append(caught.value)
+
+        async def fail():
+            await peer.receive_exactly(150_000)
+            await fails(peer, way, tg, bytearray())
+
+        tg.start_soon(sender)
+        tg.start_soon(fail)
+        with anyio.fail_after(15):
+            while not any(isinstance(error, Exception) for error in closed):
+                await anyio.sleep(0.005)
+        assert closed[:-1] == ["source"] * (what == "feed")
+        assert closed[-1].cause is CloseCause.CONNECTION_LOST
+        assert (closed[-1].__cause__ is not None) == (way == "resets")
+        assert closed[-1].args == (await met_by(websocket)).args
+
+
+@pytest.mark.parametrize("reads", [True, False], ids=["reads", "reads nothing"])
+async def test_breaks_a_rule_while_nobody_receives(reads, link):
+    """It gets 1002 and the end of the stream; who waits in ``send`` is told the rule."""
+    options = {"compression": None, "ping_timeout": 0.1}
+    async with link.opened(**options) as (websocket, peer), anyio.create_task_group() as tg:
+        met = []
+        told = anyio.Event()
+
+        async def send():
+            with pytest.raises(anyws.ConnectionClosedError) as caught:
+                while True:
+                    await websocket.send(bytes(1_000_000))
+            met.append(caught.value)
+            told.set()
+
+        if not reads:
+            tg.start_soon(send)
+        await peer.send(peer.make(0x81, b"before") + peer.make(0x83, b"bad"))
+        if reads:
+            assert (await peer.receive_close())[0] == 1002
+            await peer.receive_eof()
+        else:
+            with anyio.fail_after(15):
+                await told.wait()
+            assert met[0].cause is CloseCause.PROTOCOL_ERROR
+        assert await websocket.receive() == "before"
+        error = await met_by(websocket)
+        assert (error.cause, error.sent.code) == (CloseCause.PROTOCOL_ERROR, 1002)
+        assert isinstance(error.__cause__, anyws.ProtocolError)
+
+
 CLOSING = {
     "vanishes": CloseCause.CLOSE_TIMEOUT,
     "stops sending": CloseCause.CLOSE_TIMEOUT,
@@ -465,7 +542,13 @@ async def test_stops_reading_in_the_opening(memory_link):
                 async with opening:
                     pytest.fail("it did not open")
             return
-        tg.start_soon(partial(peer.request, target="/" + "x" * 100))
+
+        async def ask():
+            # The connection may be over before it has read the answer.
+            with suppress(anyio.EndOfStream):
+                await peer.request(target="/" + "x" * 100)
+
+        tg.start_soon(ask)
         with anyio.fail_after(10):
             async with opening as websocket:
                 await websocket.send("x")
