@@ -46,7 +46,7 @@ class Session:
         )
         self.network = "nothing" if self.plan in APPLICATION else self.plan
         self.count = self.random.randrange(1, 12)
-        self.pause = pace * self.random.choice((0, 4, 16))
+        self.pause = pace * self.random.choice((0.5, 8, 30))
         #: Seconds that a stall, and a reader who sleeps, may take.
         self.stall = min(3, 10 * pace)
         #: Numbers of the messages that were admitted, and of those of which nobody can know.
@@ -69,7 +69,7 @@ class Session:
         source = random.Random(f"{self.key} {number}")
         size = source.choice((0, 10, 300, 3000))
         if self.plan == "slow reader":
-            size = 80_000
+            size = 50_000
         filler = source.randbytes(size // 2).hex()
         text = f"{number} {filler}"
         text = f"{zlib.crc32(text.encode())} {text}"
@@ -132,7 +132,7 @@ class Soak:
                 "ping_timeout": self.wait,
                 "close_timeout": self.wait,
                 # Hundreds begin at once, and a machine may be busy.
-                "open_timeout": 3 * self.wait,
+                "open_timeout": 6 * self.wait,
             }
             serve = partial(anyws.serve, self._handle, "0.0.0.0", **options)
             server = await tg.start(serve)

@@ -3,11 +3,12 @@
 The plan is found by the target of the request that passes through, so both ends use plain TCP and know nothing.
 """
 
+import socket
 from contextlib import suppress
 from functools import partial
 
 import anyio
-from anyio.abc import SocketAttribute
+from anyio.abc import SocketAttribute, SocketStream
 
 #: What happens to the bytes of a connection.
 HARMLESS = ("nothing", "byte by byte", "pieces", "stall")
@@ -34,10 +35,20 @@ class Relay:
 
     async def serve(self, *, task_status):
         """Serve until cancelled; gives the port."""
-        listener = await anyio.create_tcp_listener(local_host="0.0.0.0", backlog=1000)
-        async with listener:
-            task_status.started(listener.extra(SocketAttribute.local_port))
-            await listener.serve(self._client)
+        with socket.create_server(("0.0.0.0", 0), backlog=1000) as listener:
+            listener.setblocking(False)
+            async with anyio.create_task_group() as tg:
+                task_status.started(listener.getsockname()[1])
+                while True:
+                    await anyio.wait_readable(listener)
+                    # All that are there: one in each round of a busy loop would be too few.
+                    with suppress(BlockingIOError):
+                        while True:
+                            client, _ = listener.accept()
+                            tg.start_soon(self._accepted, client)
+
+    async def _accepted(self, client):
+        await self._client(await SocketStream.from_socket(client))
 
     async def _client(self, client):
         async with client:
@@ -63,7 +74,7 @@ class Relay:
         for stream in (client, server):
             if reset:
                 # uvloop has no socket any more when the peer was faster.
-                with suppress(*GONE, AttributeError):
+                with suppress(*GONE, AttributeError, ValueError):
                     stream.extra(SocketAttribute.raw_socket).setsockopt(1, 13, b"\1\0\0\0\0\0\0\0")
         scope.cancel()
 
