@@ -26,7 +26,7 @@ _RECEIVE_SIZE = len(scratch.view)
 #: A peer whose bytes make more steps than this at once, of fewer bytes each than that, is read in small
 #: pieces: a step takes some microseconds, so 64 KiB of the smallest frames would take 20 ms.
 _FEW_STEPS = 32
-_BYTES_OF_A_STEP = 64
+_BYTES_OF_A_STEP = 160
 #: Until so many of them were full and cheap.
 _SMALL_READS = 16
 _SMALL_SIZE = len(scratch.small_view)
