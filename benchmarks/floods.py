@@ -29,7 +29,7 @@ from flood_servers import SERVERS
 
 _MODULES = {"trio-websocket": "trio_websocket"}
 #: Seconds of CPU below which their growth says nothing.
-_LITTLE = 0.05
+_LITTLE = 0.2
 
 
 class Cost(NamedTuple):
