@@ -323,12 +323,12 @@ async def test_others_run_while_a_long_message_is_compressed(role):
                 await anyio.lowlevel.checkpoint()
             senders.start_soon(sender.send, "behind")
             senders.start_soon(sender.writer.ping, b"between")
-        assert turns - before >= len(LONG) // 65536
+        assert turns - before > len(LONG) // 65536 // 2
         async with sender.writer.fragment(compress=True) as stream:
             await stream.send("first ")
             before = turns
             await stream.send(LONG)
-            assert turns - before >= len(LONG) // 65536
+            assert turns - before > len(LONG) // 65536 // 2
         await sender.send("last")
         with anyio.fail_after(10):
             while "last" not in received:
