@@ -139,7 +139,8 @@ class Peer:
         self.stalled = False
         #: Whether it took so long that the rest was left out.
         self.late = False
-        self._deadline = time.monotonic() + LONGEST
+        #: When that is.
+        self.deadline = time.monotonic() + LONGEST
         #: Bytes that were sent.
         self.sent = 0
 
@@ -173,7 +174,7 @@ class Peer:
         """Send ``data`` again and again; return whether the server took it all."""
         each = max(1, min(times, 2**20 // max(1, len(data))))
         while times > 0 and not (self.ended or self.stalled or self.late):
-            self.late = time.monotonic() > self._deadline
+            self.late = time.monotonic() > self.deadline
             count = min(each, times)
             times -= count
             view = memoryview(data * count)
@@ -286,6 +287,7 @@ class Neighbour:
     def _run(self) -> None:
         with contextlib.suppress(OSError), self._victim.peer() as peer:
             peer.upgrade()
+            peer.deadline = float("inf")
             while not self._stop.is_set():
                 began = time.monotonic()
                 if not peer.echoes(b"neighbour", 30.0):

@@ -305,7 +305,9 @@ def resources():
 
 
 #: How much more there may be at the end than after the warming up: caches, and a heap with holes.
-SLACK = {"tasks": 0, "file descriptors": 0, "objects": 2000, "MiB": 16}
+SLACK = {"tasks": 0, "file descriptors": 0, "objects": 2000, "MiB": 8}
+#: And for each connection that was open at a time.
+SLACK_EACH = 1 / 16
 
 
 async def soak(seed, seconds, connections, *, silent, progress=lambda *_: None):
@@ -318,8 +320,9 @@ async def soak(seed, seconds, connections, *, silent, progress=lambda *_: None):
     await run.run(seconds, connections, lambda share: progress(share, run))
     findings = warm.findings + run.findings
     after = resources()
-    for name, slack in SLACK.items():
-        if after[name] > before[name] + slack:
+    slack = {**SLACK, "MiB": SLACK["MiB"] + SLACK_EACH * connections}
+    for name, more in slack.items():
+        if after[name] > before[name] + more:
             findings.append(f"{after[name]:.0f} {name} after it, {before[name]:.0f} before")
             print(findings[-1])
     return findings, run, before, after
