@@ -1,4 +1,4 @@
-"""Sockets of uvloop and of Windows, and TLS on every asyncio: the loop reads, writes and calls us back.
+"""TLS on every asyncio, and sockets of Windows: the loop reads, writes and calls us back.
 
 anyio's own socket stream pauses and resumes reading around every receive and lets the loop allocate
 256 KiB for each; a ``BufferedProtocol`` does neither.
@@ -46,7 +46,7 @@ _BACKLOG = 1024
 
 
 class AsyncioTransport(Transport, asyncio.BufferedProtocol):
-    """A socket of asyncio or uvloop, plain or TLS.
+    """A socket that asyncio or uvloop reads and writes, plain or TLS.
 
     Args:
         connected: what to call when the connection is there, on a server.
@@ -78,7 +78,7 @@ class AsyncioTransport(Transport, asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._receiver.buffer_updated(nbytes)
-        if self._receiver.full and not self._reading_waiter.waiting:
+        if not self._reading_waiter.waiting and self._receiver.full:
             self.pause_reading()
         self._reading_waiter.wake()
 
@@ -279,9 +279,10 @@ class _Tasks:
             raise self._failure
 
 
-def _selects(loop: asyncio.AbstractEventLoop) -> bool:
-    """Tell whether ``loop`` says when a socket is ready; uvloop and proactors read and write instead."""
-    return isinstance(loop, asyncio.SelectorEventLoop)
+def _says_when_ready(loop: asyncio.AbstractEventLoop) -> bool:
+    """Tell whether ``loop`` says when a socket is ready; proactors read and write instead."""
+    uvloop = type(loop).__module__.startswith("uvloop")
+    return uvloop or isinstance(loop, asyncio.SelectorEventLoop)
 
 
 async def _secured(sock: socket.socket, options: dict[str, Any]) -> AsyncioTransport:
@@ -333,7 +334,7 @@ class AsyncioNetwork:
         server_hostname: str | None,
     ) -> Transport:
         loop = asyncio.get_running_loop()
-        if ssl_context is None and _selects(loop):
+        if ssl_context is None and _says_when_ready(loop):
             return SelectorTransport(prepare_socket(sock))
         options: dict[str, Any] = {}
         if ssl_context is not None:
@@ -378,7 +379,7 @@ class AsyncioNetwork:
                 # In a new task, since this coroutine would be memory of an idle connection.
                 tasks.start(accepted(transport))
 
-        if _selects(loop) or (ssl_context is not None and sys.platform != "win32"):
+        if _says_when_ready(loop) or (ssl_context is not None and sys.platform != "win32"):
             # A loop's own server would go on with handshakes of TLS after it was closed.
             return SelectorListening(sockets, connected, tasks.fail)
 

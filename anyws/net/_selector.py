@@ -1,8 +1,8 @@
-"""Plain sockets on asyncio's selector loop, read and written without a transport of the loop.
+"""Plain sockets on asyncio and uvloop, read and written without a transport of the loop.
 
 asyncio's own transport joins and copies what the kernel does not take at once, and passes every byte
-through several layers of Python. Here the loop only says when a socket is ready. uvloop, the proactor of
-Windows and TLS have ``anyws.net._asyncio``.
+through several layers of Python; uvloop's writes in its next round only. Here the loop only says when a
+socket is ready. The proactor of Windows and TLS have ``anyws.net._asyncio``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import anyio.lowlevel
 
 from anyws.net._reading_waiter import ReadingWaiter
-from anyws.net._socket import SocketTransport
+from anyws.net._socket import SocketCore, SocketTransport
+from anyws.net.transport import Transport
 
 if TYPE_CHECKING:
     import socket
@@ -32,26 +33,28 @@ _ACCEPT_BACKOFF = 0.1
 _ACCEPT_BACKOFF_ERRORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS))
 
 
-class SelectorTransport(SocketTransport):
-    """A plain socket of asyncio's selector loop.
+class SelectorCore(SocketCore):
+    """Reads and writes a socket when the loop says that it is ready.
 
     Args:
-        sock: a connected, non-blocking socket; it is owned from now on.
+        sock: a connected, non-blocking socket.
     """
 
-    reads_by_itself = True
+    __slots__ = ("_ended", "_loop", "_number", "_reading_waiter")
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
+        # Asked for a socket that it does not know, the loop's selector puts its name into an error,
+        # and for that the system is asked for both addresses.
+        self._number = sock.fileno()
         self._loop = asyncio.get_running_loop()
         self._reading_waiter = ReadingWaiter(self._loop)
         self._ended = False
-        self._loop.add_reader(sock, self._readable)
 
     def _readable(self) -> None:
         receiver = self._receiver
         waiter = self._reading_waiter
-        if receiver.full and not waiter.waiting:
+        if not waiter.waiting and receiver.full:
             self.pause_reading()
             return
         try:
@@ -66,34 +69,49 @@ class SelectorTransport(SocketTransport):
             return
         waiter.wake()
 
+    def pause_reading(self) -> None:
+        if not self.paused:
+            self.paused = True
+            self._loop.remove_reader(self._number)
+
+    def resume_reading(self) -> None:
+        if self.paused and not (self._ended or self._closed):
+            self.paused = False
+            self._loop.add_reader(self._number, self._readable)
+
+    def _write_when_possible(self) -> None:
+        self._loop.add_writer(self._number, self._writable)
+
+    def _writable(self) -> None:
+        self._write_backlog()
+        if not (self._backlog or self._closed):
+            self._loop.remove_writer(self._number)
+
+    def _stop_waiting(self) -> None:
+        self.pause_reading()
+        self._loop.remove_writer(self._number)
+        self._reading_waiter.wake_soon()
+
+
+class SelectorTransport(SelectorCore, SocketTransport):
+    """A plain socket of a loop that says when sockets are ready.
+
+    Args:
+        sock: a connected, non-blocking socket; it is owned from now on.
+    """
+
+    reads_by_itself = True
+
+    def __init__(self, sock: socket.socket) -> None:
+        SelectorCore.__init__(self, sock)
+        Transport.__init__(self)
+        self._loop.add_reader(self._number, self._readable)
+
     def receive_more(self) -> Awaitable[None]:
         if self._closed:
             return anyio.lowlevel.checkpoint()
         # The waiter itself: a coroutine around it would cost something for every message.
         return self._reading_waiter.begin()
-
-    def pause_reading(self) -> None:
-        if not self.paused:
-            self.paused = True
-            self._loop.remove_reader(self._socket)
-
-    def resume_reading(self) -> None:
-        if self.paused and not (self._ended or self._closed):
-            self.paused = False
-            self._loop.add_reader(self._socket, self._readable)
-
-    def _write_when_possible(self) -> None:
-        self._loop.add_writer(self._socket, self._writable)
-
-    def _writable(self) -> None:
-        self._write_backlog()
-        if not (self._backlog or self._closed):
-            self._loop.remove_writer(self._socket)
-
-    def _stop_waiting(self) -> None:
-        self.pause_reading()
-        self._loop.remove_writer(self._socket)
-        self._reading_waiter.wake_soon()
 
     def call_soon(self, callback: Callable[[], object]) -> None:
         self._loop.call_soon(callback)

@@ -1,4 +1,5 @@
-"""A non-blocking socket: what asyncio and trio have in common.
+# cython: language_level=3, annotation_typing=False
+"""A non-blocking socket: what the loops have in common.
 
 Theory of operation
 -------------------
@@ -8,29 +9,36 @@ are views of what was given to ``write``, and several leave with one system call
 
 A subclass says how to wait until the socket can be written (``_write_when_possible``), and what to do
 before it is closed (``_stop_waiting``).
+
+``SocketCore`` is what runs for every message. It is compiled, and so cannot inherit from ``Transport``;
+``SocketTransport`` inherits from both.
 """
 
 from __future__ import annotations
 
 import socket
-from abc import abstractmethod
+import sys
 from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio.abc import SocketAttribute
 
-from anyws.net.transport import Transport
+import anyws.net._system as system
+from anyws.net.transport import HIGH_WATER, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["SocketTransport", "prepare_socket"]
+    from anyws.net.transport import Receiver
+
+__all__ = ["SocketCore", "SocketTransport", "prepare_socket"]
 
 #: Below this many bytes several pieces are joined, above it they are given to the kernel as they are.
 _JOIN_BELOW = 16384
 #: Pieces in one system call; every kernel takes that many.
 _PIECES = 64
 _CAN_GATHER = hasattr(socket.socket, "sendmsg")
+_IS_DESCRIPTOR = sys.platform != "win32"
 
 
 def prepare_socket(sock: socket.socket) -> socket.socket:
@@ -41,12 +49,36 @@ def prepare_socket(sock: socket.socket) -> socket.socket:
     return sock
 
 
-class SocketTransport(Transport):
-    """A plain, connected, non-blocking socket, which is owned from now on."""
+class SocketCore:
+    """Reads and writes a plain, connected, non-blocking socket.
+
+    Args:
+        sock: the socket.
+    """
+
+    __slots__ = (
+        "_backlog",
+        "_backlog_size",
+        "_closed",
+        "_descriptor",
+        "_drained",
+        "_eof_due",
+        "_eof_sent",
+        "_high_water",
+        "_receiver",
+        "_socket",
+        "clogged",
+        "paused",
+    )
 
     def __init__(self, sock: socket.socket) -> None:
-        super().__init__()
         self._socket = sock
+        # What only behaves like a socket is asked itself, and so is one of Windows.
+        self._descriptor = sock.fileno() if _IS_DESCRIPTOR and type(sock) is socket.socket else -1
+        self._receiver: Receiver
+        self._high_water = HIGH_WATER
+        self.clogged = False
+        self.paused = False
         self._backlog: list[memoryview] = []
         self._backlog_size = 0
         self._eof_due = False
@@ -54,30 +86,31 @@ class SocketTransport(Transport):
         self._closed = False
         self._drained: anyio.Event | None = None
 
-    @abstractmethod
     def _write_when_possible(self) -> None:
         """See to it that ``_write_backlog`` is called whenever the socket can be written."""
+        raise NotImplementedError
 
-    @abstractmethod
     def _stop_waiting(self) -> None:
         """Let nobody wait for the socket any more, since it is about to be closed."""
+        raise NotImplementedError
 
     def _receive(self) -> bool:
         """Give what has come to the receiver; False at the end of the stream, ``OSError`` as ``recv``."""
         buffer = self._receiver.get_buffer(-1)
-        count = self._socket.recv_into(buffer)
+        count = system.receive(self._socket, self._descriptor, buffer)
         if not count:
             return False
         self._receiver.buffer_updated(count)
         return True
 
     def write(self, data: bytes) -> None:
+        """Send ``data`` as soon as the kernel takes it."""
         if self._closed:
             return
         sent = 0
         if not self._backlog:
             try:
-                sent = self._socket.send(data)
+                sent = system.send(self._socket, self._descriptor, data)
             except BlockingIOError:
                 pass
             except OSError as error:
@@ -88,6 +121,7 @@ class SocketTransport(Transport):
         self._keep([data], len(data), sent)
 
     def writelines(self, chunks: Sequence[bytes]) -> None:
+        """Write several pieces, with one system call where the platform can."""
         size = sum(map(len, chunks))
         if size < _JOIN_BELOW:
             self.write(b"".join(chunks))
@@ -151,9 +185,11 @@ class SocketTransport(Transport):
 
     @property
     def unsent(self) -> int:
+        """Bytes that the kernel has not taken yet."""
         return self._backlog_size
 
     def write_eof(self) -> None:
+        """Send the end of the stream after what was written."""
         if self._closed or self._eof_sent:
             return
         if self._backlog:
@@ -167,6 +203,37 @@ class SocketTransport(Transport):
             self._socket.shutdown(socket.SHUT_WR)
         except OSError as error:
             self._lose(error)
+
+    def _wake(self) -> None:
+        if self._drained is not None:
+            event, self._drained = self._drained, None
+            event.set()
+
+    def _lose(self, error: Exception) -> None:
+        if not self._closed:
+            self._close(error)
+
+    def _close(self, error: Exception | None = None) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        # The system gives the number to the next socket.
+        self._descriptor = -1
+        self.clogged = False
+        self._backlog.clear()
+        self._backlog_size = 0
+        self._stop_waiting()
+        self._socket.close()
+        self._wake()
+        self._receiver.connection_lost(error)
+
+
+class SocketTransport(SocketCore, Transport):
+    """A plain, connected, non-blocking socket, which is owned from now on."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        SocketCore.__init__(self, sock)
+        Transport.__init__(self)
 
     async def drain(self) -> None:
         while self.clogged:
@@ -188,27 +255,6 @@ class SocketTransport(Transport):
         if self._drained is None:
             self._drained = anyio.Event()
         await self._drained.wait()
-
-    def _wake(self) -> None:
-        if self._drained is not None:
-            event, self._drained = self._drained, None
-            event.set()
-
-    def _lose(self, error: Exception) -> None:
-        if not self._closed:
-            self._close(error)
-
-    def _close(self, error: Exception | None = None) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        self.clogged = False
-        self._backlog.clear()
-        self._backlog_size = 0
-        self._stop_waiting()
-        self._socket.close()
-        self._wake()
-        self._receiver.connection_lost(error)
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:

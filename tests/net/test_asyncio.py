@@ -11,7 +11,7 @@ import anyio
 import pytest
 from anyio.abc import SocketAttribute
 
-from anyws.net._asyncio import AsyncioNetwork, AsyncioTransport, _Tasks
+from anyws.net._asyncio import AsyncioNetwork, _Tasks
 from anyws.net._selector import SelectorTransport
 from anyws.net.network import current_network
 from anyws.net.transport import HIGH_WATER
@@ -40,8 +40,7 @@ async def test_the_network_of_this_loop(socket_peer):
     async with anyio.create_task_group() as tg:
         assert isinstance(current_network(tg), AsyncioNetwork)
         transport, peer = await connect(tg, socket_peer)
-        uvloop = type(asyncio.get_running_loop()).__module__.startswith("uvloop")
-        assert isinstance(transport, AsyncioTransport if uvloop else SelectorTransport)
+        assert isinstance(transport, SelectorTransport)
         assert transport.reads_by_itself
         address = peer.sock.getsockname()
         assert transport.extra(SocketAttribute.remote_address) == address

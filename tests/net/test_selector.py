@@ -69,10 +69,10 @@ def connected(sink, socket_peer, failures):
 def watched(sock):
     """Return whether the loop waits for ``sock``, as ``r``, ``w`` or both."""
     selector = asyncio.get_running_loop()._selector
-    keys = [key for key in selector.get_map().values() if key.fileobj is sock]
-    if not keys:
+    key = selector.get_map().get(sock) if sock.fileno() >= 0 else None
+    if key is None:
         return ""
-    reader, writer = keys[0].data
+    reader, writer = key.data
     return ("r" if reader is not None else "") + ("w" if writer is not None else "")
 
 
@@ -203,7 +203,7 @@ async def test_abort_in_the_round_in_which_the_socket_is_ready(connected, sink, 
         def select_and_abort(timeout):
             # What is called here runs before the callbacks of the sockets that are ready.
             events = select(timeout)
-            if any(key.fileobj is sock for key, _ in events):
+            if any(key.fd == sock.fileno() for key, _ in events):
                 loop.call_soon(transport.abort)
             return events
 

@@ -1,0 +1,10 @@
+from anyws.net._reading_waiter cimport ReadingWaiter
+from anyws.net._socket cimport SocketCore
+
+cdef class SelectorCore(SocketCore):
+    cdef public object _loop
+    cdef public int _number
+    cdef public ReadingWaiter _reading_waiter
+    cdef public bint _ended
+
+    cpdef _readable(self)

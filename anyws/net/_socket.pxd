@@ -1,0 +1,33 @@
+cimport cython
+
+cimport anyws.net._system as system
+
+cdef Py_ssize_t _JOIN_BELOW
+
+cdef class SocketCore:
+    cdef public object _socket
+    cdef public object _receiver
+    cdef public list _backlog
+    cdef public object _drained
+    cdef int _descriptor
+    cdef public Py_ssize_t _backlog_size
+    cdef public Py_ssize_t _high_water
+    cdef public bint clogged
+    cdef public bint paused
+    cdef public bint _closed
+    cdef bint _eof_due
+    cdef bint _eof_sent
+
+    @cython.locals(count=Py_ssize_t)
+    cpdef bint _receive(self) except -1
+    @cython.locals(sent=Py_ssize_t)
+    cpdef write(self, bytes data)
+    @cython.locals(sent=Py_ssize_t, size=Py_ssize_t)
+    cpdef writelines(self, chunks)
+    cdef Py_ssize_t _send_several(self, chunks) except -1
+    cdef _keep(self, chunks, Py_ssize_t size, Py_ssize_t sent)
+    cpdef _write_backlog(self)
+    cdef _wake(self)
+    cdef _shutdown(self)
+    cpdef _lose(self, error)
+    cpdef _close(self, error=*)

@@ -1,0 +1,63 @@
+# The functions of _system.py in C, for the compiled modules. Same names, same meaning.
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
+from libc.errno cimport EINTR, errno
+
+cdef extern from * nogil:
+    """
+    #ifdef _WIN32
+    /* Sockets are no file descriptors there: they are asked themselves. */
+    #define anyws_recv(descriptor, buffer, length, flags) (-1)
+    #define anyws_send(descriptor, data, length, flags) (-1)
+    #else
+    #include <sys/socket.h>
+    #define anyws_recv recv
+    #define anyws_send send
+    #endif
+    """
+    Py_ssize_t c_recv "anyws_recv" (int descriptor, void *buffer, size_t length, int flags)
+    Py_ssize_t c_send "anyws_send" (int descriptor, const void *data, size_t length, int flags)
+
+# Copying that many bytes takes as long as letting other threads run and waiting for them to let go.
+cdef enum:
+    _LET_OTHERS_RUN = 16384
+
+
+cdef inline Py_ssize_t receive(sock, int descriptor, buffer) except -1:
+    cdef Py_buffer view
+    cdef Py_ssize_t count
+    if descriptor < 0:
+        return sock.recv_into(buffer)
+    PyObject_GetBuffer(buffer, &view, PyBUF_SIMPLE | PyBUF_WRITABLE)
+    try:
+        while True:
+            # How much has come is not known, and mostly it is little.
+            count = c_recv(descriptor, view.buf, view.len, 0)
+            if count >= 0:
+                return count
+            if errno != EINTR:
+                PyErr_SetFromErrno(OSError)
+            PyErr_CheckSignals()
+    finally:
+        PyBuffer_Release(&view)
+
+
+cdef inline Py_ssize_t send(sock, int descriptor, bytes data) except -1:
+    cdef const char *start = PyBytes_AS_STRING(data)
+    cdef Py_ssize_t length = PyBytes_GET_SIZE(data)
+    cdef Py_ssize_t count
+    if descriptor < 0:
+        return sock.send(data)
+    while True:
+        if length < _LET_OTHERS_RUN:
+            count = c_send(descriptor, start, length, 0)
+        else:
+            with nogil:
+                count = c_send(descriptor, start, length, 0)
+        if count >= 0:
+            return count
+        if errno != EINTR:
+            PyErr_SetFromErrno(OSError)
+        PyErr_CheckSignals()

@@ -1,0 +1,31 @@
+"""Receiving and sending on a non-blocking socket, for the plain build.
+
+``_system.pxd`` has the same functions in C; the compiled modules take those instead, since the methods
+of a socket let other threads run around every system call, which takes longer than the call on a
+few bytes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
+
+__all__ = ["receive", "send"]
+
+
+def receive(sock: socket.socket, descriptor: int, buffer: memoryview) -> int:  # noqa: ARG001 - for C
+    """Receive into ``buffer``; return how many bytes came, or raise ``OSError`` as ``recv_into``.
+
+    Args:
+        sock: the socket.
+        descriptor: its file descriptor, -1 for what only behaves like a socket.
+        buffer: where the bytes go.
+    """
+    return sock.recv_into(buffer)
+
+
+def send(sock: socket.socket, descriptor: int, data: bytes) -> int:  # noqa: ARG001 - for C
+    """Send ``data``; return how many bytes the kernel took, or raise ``OSError`` as ``send``."""
+    return sock.send(data)
