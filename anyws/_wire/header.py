@@ -16,15 +16,11 @@ def frame_header(first: int, length: int, mask_bit: int) -> bytes:
         length: bytes of payload, in the shortest form that holds it.
         mask_bit: 0x80 when a masking key follows, else 0.
     """
-    if length < 126:
-        return bytes((first, mask_bit | length))
-    if length < 65536:
-        return bytes((first, mask_bit | 126, length >> 8, length & 0xFF))
-    return bytes((first, mask_bit | 127)) + length.to_bytes(8, "big")
+    return mask.frame_header(first, length, mask_bit)
 
 
 def frame(first: int, payload: bytes, key: bytes | None) -> bytes:
     """Return a whole frame; with a ``key`` of 4 bytes its payload is masked."""
     if key is None:
-        return frame_header(first, len(payload), 0) + payload
-    return mask.masked_frame(frame_header(first, len(payload), 0x80), key, payload)
+        return mask.plain_frame(first, payload)
+    return mask.masked_frame(first, key, payload)

@@ -39,15 +39,46 @@ cdef inline int xor_in_place(
     return 0
 
 
-cdef inline bytes masked_frame(bytes header, bytes key, bytes payload):
-    cdef Py_ssize_t before = PyBytes_GET_SIZE(header)
+cdef inline Py_ssize_t header_size(Py_ssize_t length) noexcept:
+    return 2 if length < 126 else 4 if length < 65536 else 10
+
+
+cdef inline unsigned char *write_header(
+    unsigned char *target, int first, Py_ssize_t length, int mask_bit
+) noexcept:
+    # Returns where the header ends.
+    cdef int i
+    cdef int size = 0 if length < 126 else 2 if length < 65536 else 8
+    target[0] = <unsigned char>first
+    target[1] = <unsigned char>(mask_bit | (length if not size else 126 if size == 2 else 127))
+    for i in range(size):
+        target[2 + i] = <unsigned char>((<uint64_t>length) >> (8 * (size - 1 - i)))
+    return target + 2 + size
+
+
+cdef inline bytes frame_header(int first, Py_ssize_t length, int mask_bit):
+    cdef bytes header = PyBytes_FromStringAndSize(NULL, header_size(length))
+    write_header(<unsigned char *>PyBytes_AS_STRING(header), first, length, mask_bit)
+    return header
+
+
+cdef inline bytes plain_frame(int first, bytes payload):
     cdef Py_ssize_t length = PyBytes_GET_SIZE(payload)
-    cdef bytes frame = PyBytes_FromStringAndSize(NULL, before + 4 + length)
-    cdef unsigned char *target = <unsigned char *>PyBytes_AS_STRING(frame)
-    memcpy(target, PyBytes_AS_STRING(header), before)
-    memcpy(target + before, PyBytes_AS_STRING(key), 4)
+    cdef bytes frame = PyBytes_FromStringAndSize(NULL, header_size(length) + length)
+    cdef unsigned char *target
+    target = write_header(<unsigned char *>PyBytes_AS_STRING(frame), first, length, 0)
+    memcpy(target, PyBytes_AS_STRING(payload), length)
+    return frame
+
+
+cdef inline bytes masked_frame(int first, bytes key, bytes payload):
+    cdef Py_ssize_t length = PyBytes_GET_SIZE(payload)
+    cdef bytes frame = PyBytes_FromStringAndSize(NULL, header_size(length) + 4 + length)
+    cdef unsigned char *target
+    target = write_header(<unsigned char *>PyBytes_AS_STRING(frame), first, length, 0x80)
+    memcpy(target, PyBytes_AS_STRING(key), 4)
     xor_loop(
-        target + before + 4, <const unsigned char *>PyBytes_AS_STRING(payload), length,
+        target + 4, <const unsigned char *>PyBytes_AS_STRING(payload), length,
         <const unsigned char *>PyBytes_AS_STRING(key), 0,
     )
     return frame

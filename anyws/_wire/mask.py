@@ -1,4 +1,4 @@
-"""Masking (RFC 6455, section 5.3) and copying, for the plain build.
+"""Masking (RFC 6455, section 5.3), copying and joining, for the plain build.
 
 ``mask.pxd`` has the same functions in C; the compiled modules take those instead. Here the whole
 payload is one big integer, since a loop over bytes is a hundred times slower in plain Python.
@@ -11,8 +11,10 @@ import sys
 __all__ = [
     "append_payload",
     "finish_payload",
+    "frame_header",
     "masked_frame",
     "new_payload",
+    "plain_frame",
     "take_bytes",
     "take_text",
     "xor_in_place",
@@ -34,11 +36,25 @@ def xor_in_place(buffer: bytearray, start: int, end: int, key: bytes, offset: in
         buffer[start:end] = payload.to_bytes(length, sys.byteorder)
 
 
-def masked_frame(header: bytes, key: bytes, payload: bytes) -> bytes:
-    """Join ``header``, ``key`` and ``payload``, the latter masked with the key."""
+def frame_header(first: int, length: int, mask_bit: int) -> bytes:
+    """Return the header of a frame, without a masking key."""
+    if length < 126:
+        return bytes((first, mask_bit | length))
+    if length < 65536:
+        return bytes((first, mask_bit | 126, length >> 8, length & 0xFF))
+    return bytes((first, mask_bit | 127)) + length.to_bytes(8, "big")
+
+
+def plain_frame(first: int, payload: bytes) -> bytes:
+    """Return a whole frame that is not masked; ``first`` is its first byte."""
+    return frame_header(first, len(payload), 0) + payload
+
+
+def masked_frame(first: int, key: bytes, payload: bytes) -> bytes:
+    """Return a whole frame whose payload is masked with ``key``."""
     length = len(payload)
     number = int.from_bytes(payload, sys.byteorder) ^ _keystream(key, 0, length)
-    return header + key + number.to_bytes(length, sys.byteorder)
+    return frame_header(first, length, 0x80) + key + number.to_bytes(length, sys.byteorder)
 
 
 def take_bytes(buffer: bytearray, start: int, end: int) -> bytes:

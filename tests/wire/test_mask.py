@@ -14,7 +14,7 @@ KEY = bytes.fromhex("37fa213d")
 
 def test_the_example():
     """RFC 6455, section 5.7."""
-    assert mask.masked_frame(b"\x81\x85", KEY, b"Hello").hex() == "818537fa213d7f9f4d5158"
+    assert mask.masked_frame(0x81, KEY, b"Hello").hex() == "818537fa213d7f9f4d5158"
     buffer = bytearray.fromhex("818537fa213d7f9f4d5158")
     mask.xor_in_place(buffer, 6, 11, KEY, 0)
     assert buffer[6:] == b"Hello"
@@ -38,16 +38,16 @@ def test_an_empty_range_changes_nothing(start, end):
 
 
 def test_an_empty_payload():
-    assert mask.masked_frame(b"\x82\x80", KEY, b"") == b"\x82\x80" + KEY
+    assert mask.masked_frame(0x82, KEY, b"") == b"\x82\x80" + KEY
 
 
 def test_zeros_keep_their_length():
     """The payload goes through one number, whose leading zeros must not get lost."""
     for payload in (bytes(9), bytes(8) + b"\x01", b"\x01" + bytes(8)):
-        frame = mask.masked_frame(b"", bytes(4), payload)
-        assert frame == bytes(4) + payload
+        frame = mask.masked_frame(0x82, bytes(4), payload)
+        assert frame == b"\x82\x89" + bytes(4) + payload
     # A payload that equals its key masks to zeros.
-    assert mask.masked_frame(b"", KEY, KEY * 2 + KEY[:1]) == KEY + bytes(9)
+    assert mask.masked_frame(0x82, KEY, KEY * 2 + KEY[:1]) == b"\x82\x89" + KEY + bytes(9)
 
 
 def test_any_payload_cut_anywhere():
@@ -57,7 +57,8 @@ def test_any_payload_cut_anywhere():
     for _ in range(200):
         payload, key = chance.randbytes(chance.randrange(100)), chance.randbytes(4)
         masked = bytes(byte ^ key[i % 4] for i, byte in enumerate(payload))
-        assert mask.masked_frame(b"head", key, payload) == b"head" + key + masked
+        head = bytes((0x81, 0x80 | len(payload)))
+        assert mask.masked_frame(0x81, key, payload) == head + key + masked
         buffer = bytearray(b"before" + masked + b"after")
         cut = chance.randint(0, len(payload))
         mask.xor_in_place(buffer, 6, 6 + cut, key, 0)
