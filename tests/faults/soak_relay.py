@@ -108,7 +108,8 @@ class Relay:
         except GONE:
             await end(True)
             return
-        with suppress(*GONE):
+        # The latter is uvloop's word for a stream that was closed in the meantime.
+        with suppress(*GONE, RuntimeError):
             await target.send_eof()
 
     @staticmethod
