@@ -14,8 +14,7 @@ from anyws.core.handshake.tunnel import TunnelHandshake
 from anyws.core.handshake.uri import parse_proxy_uri
 from anyws.errors import InvalidHandshake
 from anyws.net.stream import StreamTransport
-from anyws.net.tls import context_or_default, wrap_tls
-from anyws.net.transport import Transport
+from anyws.net.tls import context_or_default, start_tls
 
 try:
     import python_socks
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from anyws.limits import Limits
     from anyws.net.network import Network
+    from anyws.net.transport import Transport
 
 __all__ = ["Proxy"]
 
@@ -87,23 +87,15 @@ class Proxy:
         If cancelled: nothing stays open.
         """
         if self._uri.scheme in _SOCKS:
-            stream = await self._open_socks(host, port)
+            transport: Transport = StreamTransport(await self._open_socks(host, port), task_group)
         else:
-            stream = await self._open_http(network, host, port)
-        if ssl_context is not None:
-            try:
-                stream = await wrap_tls(
-                    stream,
-                    context_or_default(ssl_context),
-                    server_side=False,
-                    server_hostname=server_hostname,
-                )
-            except BaseException:
-                await anyio.aclose_forcefully(stream)
-                raise
-        return stream if isinstance(stream, Transport) else StreamTransport(stream, task_group)
+            transport = await self._open_http(network, host, port)
+        if ssl_context is None:
+            return transport
+        context = context_or_default(ssl_context)
+        return await start_tls(transport, context, server_hostname=server_hostname)
 
-    async def _open_http(self, network: Network, host: str, port: int) -> ByteStream:
+    async def _open_http(self, network: Network, host: str, port: int) -> Transport:
         uri = self._uri
         secure = True if uri.scheme == "https" else None
         transport = await network.connect_tcp(

@@ -1,4 +1,4 @@
-"""TLS on every asyncio, and sockets of Windows: the loop reads, writes and calls us back.
+"""Sockets of asyncio on Windows, where the loop reads, writes and calls us back; and asyncio's network.
 
 anyio's own socket stream pauses and resumes reading around every receive and lets the loop allocate
 256 KiB for each; a ``BufferedProtocol`` does neither.
@@ -7,21 +7,19 @@ anyio's own socket stream pauses and resumes reading around every receive and le
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
-import sys
+from functools import partial
 from os import fspath
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio.lowlevel
 from anyio.abc import SocketAttribute
-from anyio.streams.tls import TLSAttribute
 
 from anyws.net._happy_eyeballs import connect_socket
 from anyws.net._reading_waiter import ReadingWaiter
 from anyws.net._selector import SelectorListening, SelectorTransport
 from anyws.net._socket import prepare_socket
-from anyws.net.tls import context_or_default
+from anyws.net.tls import accept_tls, context_or_default, start_tls
 from anyws.net.transport import Transport
 
 if TYPE_CHECKING:
@@ -35,10 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncioNetwork", "AsyncioTransport"]
 
-_logger = logging.getLogger("anyws.server")
-#: Seconds that the loop may wait for the peer's half of the end of TLS; the WebSocket has
-#: said goodbye already by then.
-_TLS_SHUTDOWN_TIMEOUT = 2.0
 #: Below this many bytes several pieces are joined, above it they are given to the loop as they are.
 _JOIN_BELOW = 65536
 #: Connections accepted in one go.
@@ -46,7 +40,7 @@ _BACKLOG = 1024
 
 
 class AsyncioTransport(Transport, asyncio.BufferedProtocol):
-    """A socket that asyncio or uvloop reads and writes, plain or TLS.
+    """A plain socket that a loop reads and writes.
 
     Args:
         connected: what to call when the connection is there, on a server.
@@ -62,13 +56,11 @@ class AsyncioTransport(Transport, asyncio.BufferedProtocol):
         self._reading_waiter = ReadingWaiter(self._loop)
         self._waiters: list[asyncio.Future[None]] | None = None
         self._lost = False
-        self._tls = False
 
     # What the loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._tls = transport.get_extra_info("sslcontext") is not None
         if self._connected is not None:
             connected, self._connected = self._connected, None
             connected(self)
@@ -85,8 +77,8 @@ class AsyncioTransport(Transport, asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         self._receiver.eof_received()
         self._reading_waiter.wake_soon()
-        # Over TLS a half-closed stream does not exist, and the loop warns when asked for one.
-        return not self._tls
+        # We still want to write.
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
@@ -149,14 +141,11 @@ class AsyncioTransport(Transport, asyncio.BufferedProtocol):
     def write_eof(self) -> None:
         if self._lost or self._transport.is_closing():
             return
-        if self._transport.can_write_eof():
-            try:
-                self._transport.write_eof()
-            except OSError:
-                # The peer has reset the connection, and the loop has not told us yet.
-                self._transport.abort()
-        else:
-            self._transport.close()
+        try:
+            self._transport.write_eof()
+        except OSError:
+            # The peer has reset the connection, and the loop has not told us yet.
+            self._transport.abort()
 
     def call_soon(self, callback: Callable[[], object]) -> None:
         self._loop.call_soon(callback)
@@ -191,19 +180,12 @@ class AsyncioTransport(Transport, asyncio.BufferedProtocol):
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
         info = self._transport.get_extra_info
-        attributes: dict[Any, Callable[[], Any]] = {
+        return {
             SocketAttribute.raw_socket: lambda: info("socket"),
             SocketAttribute.family: lambda: info("socket").family,
             SocketAttribute.local_address: lambda: _address(info("sockname")),
             SocketAttribute.remote_address: lambda: _address(info("peername")),
         }
-        ssl_object = info("ssl_object")
-        if ssl_object is not None:
-            attributes[TLSAttribute.ssl_object] = lambda: ssl_object
-            attributes[TLSAttribute.alpn_protocol] = ssl_object.selected_alpn_protocol
-            attributes[TLSAttribute.peer_certificate] = ssl_object.getpeercert
-            attributes[TLSAttribute.tls_version] = ssl_object.version
-        return attributes
 
 
 def _address(address: Any) -> Any:
@@ -285,14 +267,6 @@ def _says_when_ready(loop: asyncio.AbstractEventLoop) -> bool:
     return uvloop or isinstance(loop, asyncio.SelectorEventLoop)
 
 
-async def _secured(sock: socket.socket, options: dict[str, Any]) -> AsyncioTransport:
-    """Do the server's half of a TLS handshake; the socket is closed if that fails or is cancelled."""
-    loop = asyncio.get_running_loop()
-    transport = AsyncioTransport()
-    await loop.connect_accepted_socket(lambda: transport, sock, **options)
-    return transport
-
-
 class AsyncioNetwork:
     """Connects and accepts with the running loop."""
 
@@ -334,18 +308,16 @@ class AsyncioNetwork:
         server_hostname: str | None,
     ) -> Transport:
         loop = asyncio.get_running_loop()
-        if ssl_context is None and _says_when_ready(loop):
-            return SelectorTransport(prepare_socket(sock))
-        options: dict[str, Any] = {}
-        if ssl_context is not None:
-            options["ssl"] = context_or_default(ssl_context)
-            options["server_hostname"] = server_hostname
-            options["ssl_shutdown_timeout"] = _TLS_SHUTDOWN_TIMEOUT
-        # The loop closes the socket, whatever happens.
-        unix = sock.family == getattr(socket, "AF_UNIX", None)
-        create = loop.create_unix_connection if unix else loop.create_connection
-        _, transport = await create(AsyncioTransport, sock=sock, **options)
-        return transport
+        transport: Transport
+        if _says_when_ready(loop):
+            transport = SelectorTransport(prepare_socket(sock))
+        else:
+            # The loop closes the socket, whatever happens.
+            _, transport = await loop.create_connection(AsyncioTransport, sock=sock)
+        if ssl_context is None:
+            return transport
+        context = context_or_default(ssl_context)
+        return await start_tls(transport, context, server_hostname=server_hostname)
 
     async def listen(
         self,
@@ -358,37 +330,25 @@ class AsyncioNetwork:
         tasks = _Tasks()
         self._task_group.start_soon(tasks.supervise)
         loop = asyncio.get_running_loop()
-        options: dict[str, Any] = {}
-        if ssl_context is not None:
-            options["ssl"] = ssl_context
-            options["ssl_handshake_timeout"] = handshake_timeout
-            options["ssl_shutdown_timeout"] = _TLS_SHUTDOWN_TIMEOUT
 
-        def connected(sock: socket.socket) -> None:
-            if ssl_context is None:
-                tasks.start(accepted(SelectorTransport(prepare_socket(sock))))
-            else:
-                tasks.start(secure(prepare_socket(sock)))
+        def connected(transport: Transport) -> None:
+            tasks.start(accepted(transport) if ssl_context is None else secure(transport))
 
-        async def secure(sock: socket.socket) -> None:
-            try:
-                transport = await _secured(sock, options)
-            except OSError as error:
-                _logger.debug("TLS handshake failed: %r", error)
-            else:
+        async def secure(transport: Transport) -> None:
+            assert ssl_context is not None
+            secured = await accept_tls(transport, ssl_context, handshake_timeout)
+            if secured is not None:
                 # In a new task, since this coroutine would be memory of an idle connection.
-                tasks.start(accepted(transport))
+                tasks.start(accepted(secured))
 
-        if _says_when_ready(loop) or (ssl_context is not None and sys.platform != "win32"):
-            # A loop's own server would go on with handshakes of TLS after it was closed.
-            return SelectorListening(sockets, connected, tasks.fail)
+        if _says_when_ready(loop):
 
-        def protocol() -> AsyncioTransport:
-            return AsyncioTransport(lambda transport: tasks.start(accepted(transport)))
+            def accepted_socket(sock: socket.socket) -> None:
+                connected(SelectorTransport(prepare_socket(sock)))
 
+            return SelectorListening(sockets, accepted_socket, tasks.fail)
         servers = []
         for sock in sockets:
-            unix = sock.family == getattr(socket, "AF_UNIX", None)
-            create = loop.create_unix_server if unix else loop.create_server
-            servers.append(await create(protocol, sock=sock, backlog=_BACKLOG, **options))
+            protocol = partial(AsyncioTransport, connected)
+            servers.append(await loop.create_server(protocol, sock=sock, backlog=_BACKLOG))
         return _Listening(servers)

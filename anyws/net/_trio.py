@@ -16,8 +16,7 @@ import anyio
 import trio
 
 from anyws.net._socket import SocketTransport, prepare_socket
-from anyws.net.stream import StreamTransport
-from anyws.net.tls import context_or_default, wrap_tls
+from anyws.net.tls import accept_tls, context_or_default, start_tls
 
 if TYPE_CHECKING:
     import ssl
@@ -192,24 +191,7 @@ class TrioNetwork:
         if ssl_context is None:
             return transport
         context = context_or_default(ssl_context)
-        return await self._start_tls(transport, context, server_hostname, server_side=False)
-
-    async def _start_tls(
-        self,
-        transport: Transport,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None,
-        *,
-        server_side: bool,
-    ) -> Transport:
-        try:
-            stream = await wrap_tls(
-                transport, ssl_context, server_side=server_side, server_hostname=server_hostname
-            )
-        except BaseException:
-            transport.abort()
-            raise
-        return StreamTransport(stream, self._task_group)
+        return await start_tls(transport, context, server_hostname=server_hostname)
 
     async def listen(
         self,
@@ -233,19 +215,10 @@ class TrioNetwork:
 
         async def connected(transport: Transport) -> None:
             if ssl_context is not None:
-                try:
-                    with anyio.fail_after(handshake_timeout):
-                        transport = await self._start_tls(
-                            transport, ssl_context, None, server_side=True
-                        )
-                except (
-                    OSError,
-                    TimeoutError,
-                    anyio.BrokenResourceError,
-                    anyio.EndOfStream,
-                ) as error:
-                    _logger.debug("TLS handshake failed: %r", error)
+                secured = await accept_tls(transport, ssl_context, handshake_timeout)
+                if secured is None:
                     return
+                transport = secured
             await accepted(transport)
 
         for sock in sockets:

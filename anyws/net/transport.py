@@ -115,12 +115,12 @@ class Transport(ByteStream):
     """
 
     reads_by_itself = False
+    clogged = False
+    paused = False
+    _high_water = HIGH_WATER
 
     def __init__(self) -> None:
         self._receiver: Receiver = _Collector()
-        self._high_water = HIGH_WATER
-        self.clogged = False
-        self.paused = False
 
     def attach(self, receiver: Receiver) -> bytes:
         """Give everything received from now on to ``receiver``; return what came before."""

@@ -1,14 +1,19 @@
 """Transports of every kind, each with a peer that is a plain socket or one end of a memory pair."""
 
+import contextlib
+import functools
 import socket
+import ssl
 import struct
 from contextlib import asynccontextmanager
 
 import anyio
 import pytest
+import trustme
 
 from anyws.net.network import current_network
 from anyws.net.stream import StreamTransport
+from anyws.net.tls import start_tls
 from anyws.testing import memory_pair
 
 
@@ -104,6 +109,76 @@ class MemoryPeer(SocketPeer):
             return b""
 
 
+class TlsPeer(SocketPeer):
+    """The other end of TLS, a server, over another peer."""
+
+    def __init__(self, below, context):
+        self.below = below
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.ssl_object = context.wrap_bio(self.incoming, self.outgoing, server_side=True)
+        self.reset = below.reset
+        self.close = below.close
+
+    async def shake_hands(self, first=None):
+        """Do the handshake; ``first`` leaves together with its end."""
+        while True:
+            try:
+                self.ssl_object.do_handshake()
+            except ssl.SSLWantReadError:
+                await self.flush()
+                self.incoming.write(await self.below.receive())
+            else:
+                break
+        if first:
+            self.ssl_object.write(first)
+        await self.flush()
+
+    async def flush(self):
+        await self.below.send(self.outgoing.read())
+
+    async def receive(self, size=65536):
+        while True:
+            try:
+                return self.ssl_object.read(size)
+            except ssl.SSLZeroReturnError:
+                return b""
+            except ssl.SSLWantReadError:
+                data = await self.below.receive()
+                if not data:
+                    raise anyio.BrokenResourceError("the stream ended without the farewell of TLS")
+                self.incoming.write(data)
+
+    async def send(self, data):
+        self.ssl_object.write(data)
+        await self.flush()
+
+    async def send_eof(self):
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.ssl_object.unwrap()
+        await self.flush()
+        await self.below.send_eof()
+
+
+@functools.cache
+def _tls_contexts():
+    authority = trustme.CA()
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(server)
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    return server, client
+
+
+async def secured(transport, peer):
+    """Return both ends with TLS between them."""
+    server, client = _tls_contexts()
+    peer = TlsPeer(peer, server)
+    async with anyio.create_task_group() as tg:
+        tg.start_soon(peer.shake_hands)
+        transport = await start_tls(transport, client, server_hostname="localhost")
+    return transport, peer
+
+
 @asynccontextmanager
 async def _tcp(tmp_path):
     async with anyio.create_task_group() as tg:
@@ -151,12 +226,49 @@ async def _memory(tmp_path):
         tg.cancel_scope.cancel()
 
 
-KINDS = {"tcp": _tcp, "unix": _unix, "accepted": _accepted, "memory": _memory}
+@asynccontextmanager
+async def _tls(tmp_path):
+    async with _tcp(tmp_path) as (transport, peer):
+        yield await secured(transport, peer)
+
+
+@asynccontextmanager
+async def _tls_over_memory(tmp_path):
+    async with _memory(tmp_path) as (transport, peer):
+        yield await secured(transport, peer)
+
+
+@asynccontextmanager
+async def _tls_over_tls(tmp_path):
+    async with _tls(tmp_path) as (transport, peer):
+        yield await secured(transport, peer)
+
+
+KINDS = {
+    "tcp": _tcp,
+    "unix": _unix,
+    "accepted": _accepted,
+    "memory": _memory,
+    "tls": _tls,
+    "tls over memory": _tls_over_memory,
+    "tls over tls": _tls_over_tls,
+}
 
 
 @pytest.fixture
 def sink_class():
     return Sink
+
+
+@pytest.fixture
+def tls_contexts():
+    """A server's context and a client's that trusts it."""
+    return _tls_contexts()
+
+
+@pytest.fixture
+def tls_peer():
+    return TlsPeer
 
 
 @pytest.fixture

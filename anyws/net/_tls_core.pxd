@@ -1,0 +1,35 @@
+cimport cython
+
+cdef Py_ssize_t _JOIN_BELOW
+cdef Py_ssize_t _ENCRYPTED_AT_ONCE
+
+cdef class TlsCore:
+    cdef public object _below
+    cdef public object _receiver
+    cdef public object _ssl_object
+    cdef public object _incoming
+    cdef public object _outgoing
+    cdef public list _unencrypted
+    cdef public object _error
+    cdef public object _drained
+    cdef object _read
+    cdef bint _farewell
+    cdef bint _end_told
+    cdef public bint _established
+    cdef public bint _eof
+    cdef public bint _eof_sent
+    cdef public bint _lost
+
+    @cython.locals(count=Py_ssize_t)
+    cpdef buffer_updated(self, count)
+    @cython.locals(size=Py_ssize_t, filled=Py_ssize_t, count=Py_ssize_t, more=bint)
+    cpdef _decrypt(self)
+    @cython.locals(start=Py_ssize_t)
+    cpdef write(self, bytes data)
+    cpdef writelines(self, chunks)
+    cdef _encrypt(self, data)
+    cdef _tell_end(self)
+    cdef _encrypt_held(self)
+    cdef _wake(self)
+    cpdef _flush(self)
+    cpdef _say_farewell(self)
