@@ -90,15 +90,24 @@ class Victim:
         """Return by how many MiB the resident memory was larger at its peak."""
         return max(0, self._kib("VmHWM") - self._before) / 1024
 
+    def _threads(self, file: str) -> list[str]:
+        """Return what the system tells in ``file`` of each thread."""
+        found = []
+        for thread in (self._folder / "task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found.append((thread / file).read_text())
+        return found
+
     def cpu(self) -> float:
         """Return the seconds that all its threads have run."""
-        spent = 0.0
-        for task in (self._folder / "task").iterdir():
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                spent += int((task / "schedstat").read_text().split()[0]) / 1e9
-        return spent
+        return sum(int(line.split()[0]) for line in self._threads("schedstat")) / 1e9
 
-    def settle(self, limit: float = 10.0) -> bool:
+    def waits(self) -> bool:
+        """Tell whether all its threads wait for something; one that wants a processor does not."""
+        # The name of the thread comes before, in parentheses, and may hold anything.
+        return all(line.rpartition(")")[2].split()[0] == "S" for line in self._threads("stat"))
+
+    def settle(self, limit: float = 30.0) -> bool:
         """Wait until it has nothing left to do; return whether that came within ``limit`` seconds."""
         deadline = time.monotonic() + limit
         before, quiet = self.cpu(), 0
@@ -107,7 +116,7 @@ class Victim:
                 return False
             time.sleep(0.02)
             now = self.cpu()
-            quiet = quiet + 1 if now - before < 0.002 else 0
+            quiet = quiet + 1 if now - before < 0.002 and self.waits() else 0
             before = now
         return True
 

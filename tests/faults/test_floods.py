@@ -94,10 +94,12 @@ def test_memory_and_reaction(victims, name, loop):
 def test_cpu_is_linear(victims, name, size, loop):
     """Eight times as much takes about eight times the CPU; its square would be 64 times."""
     victim = victims(loop)
-    spent = []
-    for count in (size, 8 * size):
+
+    def spent(count):
         before = victim.cpu()
         assert FLOODS[name].run(victim, count) == FLOODS[name].expected
-        victim.settle()
-        spent.append(victim.cpu() - before)
-    assert spent[1] < 24 * spent[0]
+        assert victim.settle()
+        return victim.cpu() - before
+
+    # Cold caches of a busy machine may spoil an attempt, but no attempt makes a square look linear.
+    assert any(spent(8 * size) < 24 * spent(size) for _ in range(5))
