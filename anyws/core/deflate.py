@@ -14,13 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
-from anyws.core.deflate_streams import (
-    Deflater,
-    Implementation,
-    InflateError,
-    Inflater,
-    load_implementation,
-)
+from anyws.core.compression import Implementation, load_implementation
+from anyws.core.deflate_streams import Deflater, InflateError, Inflater
 from anyws.enums import Role
 from anyws.errors import InvalidHandshake
 
@@ -45,7 +40,7 @@ _FULL = 15
 #: RFC 7692, section 7.1.2: a decimal number from 8 to 15 without leading zeroes.
 _BITS = {str(bits): bits for bits in range(8, _FULL + 1)}
 
-_DEFAULT_LEVELS = {"zlib": 6, "zlib-ng": 6, "isal": 2}
+_DEFAULT_LEVELS = {"zlib": 6, "zlib-ng": 6, "isal": 1}
 _TOP_LEVELS = {"zlib": 9, "zlib-ng": 9, "isal": 3}
 
 Parameters: TypeAlias = Iterable[tuple[str, str | None]]
@@ -61,7 +56,7 @@ class Deflate:
     give the secret away by its length: turn compression off there (RFC 7692, section 8).
 
     Args:
-        level: effort, 0 to 9 (isal: 0 to 3). ``None`` is 6, for isal 2: with zlib 6 took
+        level: effort, 0 to 9 (isal: 0 to 3). ``None`` is 6, for isal 1: with zlib 6 took
             13 to 15 % fewer bytes than 1 for 1.5 to 2 times the time, 7 to 9 gained nothing
             to speak of, and zlib-ng at 6 is about as fast as zlib at 1 (JSON, 2026-11).
         mem_level: 1 to 9, the memory for compressing; 5 is about 16 KiB beside the window.

@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False
 """The two halves of permessage-deflate that touch data (RFC 7692, section 7.2).
 
 Theory of operation. At the end of a message the state of a DEFLATE decoder is its window
@@ -16,21 +17,24 @@ Neither class knows frames, limits or roles.
 
 from __future__ import annotations
 
-import importlib
 import zlib
-from typing import Literal, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING
 
-__all__ = ["Deflater", "Implementation", "InflateError", "Inflater", "load_implementation"]
+from anyws.core.compression import load_implementation
 
-Buffer: TypeAlias = bytes | bytearray | memoryview
-Implementation: TypeAlias = Literal["zlib", "zlib-ng", "isal"]
+if TYPE_CHECKING:
+    from anyws.core.compression import Buffer, Compressor, Decompressor, Implementation
 
-_MODULES = {"zlib": "zlib", "zlib-ng": "zlib_ng.zlib_ng", "isal": "isal.isal_zlib"}
+__all__ = ["Deflater", "InflateError", "Inflater"]
 
 #: An empty stored block without its header bits: what a sender takes off (7.2.1, step 3).
 _TAIL = b"\x00\x00\xff\xff"
 #: What ends a message for our decoder: the tail put back, and an empty final block.
 _END = _TAIL + b"\x01" + _TAIL
+
+#: Bytes of a message that may be inflated in one step, and of compressed data that mostly come to less.
+_AT_ONCE = 65536
+_SHORT = 8192
 
 #: Input goes to the decoder in pieces, because it copies what it leaves over: a megabyte
 #: of two-byte final blocks, or of input taken out in small steps, would cost its square.
@@ -39,50 +43,6 @@ _PIECE = 2**14
 
 class InflateError(Exception):
     """The peer's data is not what permessage-deflate allows: bad, or cut off inside a block."""
-
-
-class _Compressor(Protocol):
-    def compress(self, data: Buffer, /) -> bytes: ...
-    def flush(self, mode: int, /) -> bytes: ...
-
-
-class _Decompressor(Protocol):
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    @property
-    def unconsumed_tail(self) -> bytes: ...
-    def decompress(self, data: Buffer, max_length: int, /) -> bytes: ...
-
-
-class _Codec(Protocol):
-    """zlib, or one of its twins, as far as it is used here."""
-
-    error: type[Exception]
-
-    def compressobj(
-        self, level: int, method: int, wbits: int, mem_level: int, strategy: int, /
-    ) -> _Compressor: ...
-    def decompressobj(self, wbits: int, /, zdict: bytes) -> _Decompressor: ...
-
-
-def load_implementation(name: Implementation) -> _Codec:
-    """Import the module that compresses, when it is asked for.
-
-    Raises:
-        ValueError: no such implementation.
-        ImportError: its package is not installed.
-    """
-    if name not in _MODULES:
-        raise ValueError(f"Deflate.implementation must be one of {list(_MODULES)}, not {name!r}")
-    try:
-        return cast("_Codec", importlib.import_module(_MODULES[name]))
-    except ImportError as error:
-        raise ImportError(
-            f"Deflate(implementation={name!r}) needs the package {name!r}, which is not "
-            "installed: pip install 'anyws[speed]', or leave the implementation at 'zlib'"
-        ) from error
 
 
 def _check_room(max_length: int) -> None:
@@ -124,7 +84,7 @@ class Deflater:
         self._codec = load_implementation(implementation)
         self._settings = (level, zlib.DEFLATED, -window_bits, mem_level, strategy)
         self._takeover = takeover
-        self._compressor: _Compressor | None = None
+        self._compressor: Compressor | None = None
         self._held = False
         self._ahead: list[bytes] = []
 
@@ -213,8 +173,9 @@ class Inflater:
     Attributes:
         pending: whether there is, or may be, output to take without further input. Such a
             call may turn out to give ``b""``.
-        decoders: how many decoders were made for messages that are not whole at once: one for each,
-            and one more for each final block in the middle of it.
+        decoders: how many decoders were made: one for each message, one more for each final block
+            in the middle of it, and one more for each that ``whole`` has left.
+        size: bytes of the last message that ``whole`` returned.
     """
 
     __slots__ = (
@@ -228,6 +189,7 @@ class Inflater:
         "_window",
         "decoders",
         "pending",
+        "size",
     )
 
     def __init__(self, implementation: Implementation, window_bits: int, takeover: bool) -> None:
@@ -236,12 +198,43 @@ class Inflater:
         self._bits = max(window_bits, 9)
         self._takeover = takeover
         self._window = bytearray()
-        self._decompressor: _Decompressor | None = None
+        self._decompressor: Decompressor | None = None
         self._input: bytes | memoryview = b""
         self._position = 0
         self._ending = False
         self.pending = False
         self.decoders = 0
+        self.size = 0
+
+    def whole(self, data: bytes, limit: int, text: bool) -> str | bytes | None:
+        """Return a message that came in one piece, if there is nothing to decide: the usual case.
+
+        Args:
+            data: all of its bytes.
+            limit: bytes that the message may have.
+            text: whether it is text.
+
+        Returns:
+            ``None`` when it is long, or longer than ``limit``, or when anything is wrong with it. Nothing has
+            changed then but ``decoders``, and ``decompress`` and ``finish`` tell.
+        """
+        if len(data) > _SHORT:
+            return None
+        self.decoders += 1
+        decompressor = self._codec.decompressobj(-self._bits, zdict=bytes(self._window))
+        message: str | bytes
+        try:
+            out = decompressor.decompress(data + _END, min(limit, _AT_ONCE - 1) + 1)
+            message = str(out, "utf-8") if text else out
+        except (UnicodeDecodeError, self._codec.error):
+            return None
+        if len(out) > limit or not decompressor.eof or decompressor.unused_data:
+            return None
+        self.size = len(out)
+        if self._takeover:
+            self._remember(out)
+            del self._window[: -(1 << self._bits)]
+        return message
 
     def decompress(self, data: Buffer, max_length: int) -> bytes:
         """Inflate what has come of a message; what does not fit is kept for the next call.
@@ -288,8 +281,6 @@ class Inflater:
             ValueError: ``max_length`` is below 1.
         """
         _check_room(max_length)
-        if 0 < len(data) < _PIECE and not (self._decompressor or self._input or self._ending):
-            return self._whole(max_length, data)
         view = memoryview(data).cast("B")
         if not self._ending:
             self._input = b"".join((self._kept(), view, _END))
@@ -298,28 +289,6 @@ class Inflater:
         elif view:
             raise RuntimeError("the output of the finished message must be taken first")
         return self._step(max_length)
-
-    def _whole(self, max_length: int, data: Buffer) -> bytes:
-        """Inflate a message that came in one piece: the usual case, in few steps."""
-        whole = b"".join((data, _END))
-        decompressor = self._codec.decompressobj(-self._bits, zdict=bytes(self._window))
-        try:
-            out = decompressor.decompress(whole, max_length)
-        except self._codec.error as error:
-            raise self._bad(error) from error
-        if decompressor.eof and not decompressor.unused_data:
-            if self._takeover:
-                self._remember(out)
-                del self._window[: -(1 << self._bits)]
-            return out
-        self._decompressor = decompressor
-        self._input = whole
-        self._ending = True
-        self._remember(out)
-        self._settle(decompressor, len(whole), len(out) == max_length)
-        if not self.pending:
-            self._end_message()
-        return out
 
     def _kept(self) -> memoryview:
         return memoryview(self._input)[self._position :]
@@ -365,7 +334,7 @@ class Inflater:
         self._settle(decompressor, end, len(out) == max_length)
         return out
 
-    def _settle(self, decompressor: _Decompressor, end: int, full: bool) -> None:
+    def _settle(self, decompressor: Decompressor, end: int, full: bool) -> None:
         """Note how far a decoder came that was given the input up to ``end``."""
         if decompressor.eof:
             rest = decompressor.unused_data

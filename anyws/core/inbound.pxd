@@ -1,4 +1,5 @@
 cimport anyws._wire.scan as wire
+from anyws.core.deflate_streams cimport Inflater
 from anyws.core.turns cimport Turns
 
 cdef Py_ssize_t _MUCH
@@ -17,7 +18,7 @@ cdef class Inbound:
     cdef Py_ssize_t _taken
     cdef bint _masked
     cdef object _limits
-    cdef object _inflater
+    cdef Inflater _inflater
     cdef Py_ssize_t _scan_limit
     cdef Py_ssize_t _receive_buffer
     cdef bytearray _rest
@@ -38,6 +39,7 @@ cdef class Inbound:
     cpdef refuse(self)
     cdef _process(self, bytearray buffer, Py_ssize_t position, Py_ssize_t end)
     cdef Py_ssize_t _parse(self, bytearray buffer, Py_ssize_t position, Py_ssize_t end) except -1
+    cdef Py_ssize_t _scan(self, bytearray buffer, Py_ssize_t position, Py_ssize_t end) except -1
     cdef _deliver(self, message)
     cdef Py_ssize_t _take_header(self, bytearray buffer, Py_ssize_t position, Py_ssize_t end) except -1
     cdef _judge_first_byte(self, first, opcode)

@@ -18,7 +18,8 @@ only when the caller gets there (``anyws.core.connection``). Later bytes are ign
 
 Nothing is unbounded. When what is held reaches the limit, parsing stops where it is, in the middle
 of inflating if need be, and ``full`` says so; ``resume`` goes on. The exception is ``hungry``:
-somebody waits for the rest of a message, which may grow to the limit on messages then.
+somebody waits for the rest of a message, which may grow to the limit on messages then. Where messages may be
+inflated, the exception ends with the first one that is whole: behind it 64 KiB might come to 60 MiB.
 
 Invariants: ``message`` is None exactly when no message is unfinished. ``_remaining`` counts payload
 bytes of the current data frame that have not come. ``_rest`` holds received bytes not looked at yet.
@@ -130,7 +131,7 @@ class Inbound:
         return self._is_full()
 
     def _is_full(self) -> bool:
-        if self.hungry:
+        if self.hungry and (self._inflater is None or not self.messages):
             return False
         held = self._queued if self.message is None else self._queued + self.message.held
         return held >= self._receive_buffer
@@ -195,8 +196,7 @@ class Inbound:
             self._process(rest, 0, len(rest))
         elif self.message is None and not (self.ended or self._is_full()):
             # Mostly whole messages have come and nothing else.
-            position = wire.scan(buffer, 0, end, self._masked, self._scan_limit, self.messages)
-            self._queued += position
+            position = self._scan(buffer, 0, end)
             if position < end:
                 self._process(buffer, position, end)
         else:
@@ -233,12 +233,12 @@ class Inbound:
                 break
             if message is None:
                 start = position
-                position = wire.scan(
-                    buffer, start, end, self._masked, self._scan_limit, self.messages
-                )
-                self._queued += position - start
+                position = self._scan(buffer, start, end)
                 if position == end:
                     break
+                if position > start and self._inflater is not None:
+                    # What was inflated may be so much that nothing more may be taken now.
+                    continue
             if message is not None and busy:
                 message.step()
                 self._deliver(message)
@@ -250,6 +250,18 @@ class Inbound:
                     break
                 position += header
         return position
+
+    def _scan(self, buffer: bytearray, position: int, end: int) -> int:
+        """Take the plain messages from ``position`` on; return how far it came."""
+        inflater = self._inflater
+        found = wire.scan(
+            buffer, position, end, self._masked, self._scan_limit, self.messages, inflater
+        )
+        self._queued += found - position
+        if inflater is not None and inflater.size:
+            self._queued += inflater.size
+            inflater.size = 0
+        return found
 
     def _deliver(self, message: IncomingMessage) -> None:
         """Queue ``message`` if it is complete, unless a sink has it already."""

@@ -1,4 +1,5 @@
 cimport anyws._wire.header as header
+from anyws.core.deflate_streams cimport Deflater
 
 cdef class _KeyPool:
     cdef bytes _pool
@@ -13,7 +14,7 @@ cdef Py_ssize_t _JOIN_BELOW
 
 cdef class Outbound:
     cdef bint _masked
-    cdef object _deflater
+    cdef Deflater _deflater
     cdef object _threshold
     cdef bint _deflating
     cdef double _unused

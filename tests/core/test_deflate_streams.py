@@ -538,3 +538,69 @@ def test_nothing_is_made_before_it_is_needed() -> None:
     forgetful = inflater(takeover=False)
     whole(forgetful, HELLO)
     assert not forgetful._window
+
+
+def test_a_message_that_came_whole(implementation: Any) -> None:
+    writer, reader = (
+        deflater(implementation=implementation),
+        inflater(implementation=implementation),
+    )
+    texts = ["one", "one and two", "", "one and two and three", "\u20ac" * 3000]
+    for number, text in enumerate(texts, 1):
+        assert reader.whole(writer.compress(text.encode()), 9000, True) == text
+        assert (reader.size, reader.decoders) == (len(text.encode()), number)
+    assert reader.whole(writer.compress(b"\xff\x00"), 9000, False) == b"\xff\x00"
+    assert reader.whole(writer.compress(b"three"), 5, False) == b"three"
+
+
+def test_a_message_that_came_whole_without_takeover(implementation: Any) -> None:
+    writer = deflater(takeover=False, implementation=implementation)
+    reader = inflater(takeover=False, implementation=implementation)
+    for _ in range(2):
+        assert reader.whole(writer.compress(b"alone"), 100, False) == b"alone"
+    assert not reader._window
+
+
+LONG = random.Random(1).randbytes(8200)
+
+
+@pytest.mark.parametrize(
+    ("data", "limit", "text"),
+    [
+        (b"four", 3, False),
+        (b"\xe2\x82", 100, True),
+        (bytes(65537), 2**20, False),
+        (LONG, 2**20, False),
+        (None, 100, False),
+    ],
+    ids=["over the limit", "no UTF-8", "much", "long", "cut off"],
+)
+def test_a_message_that_is_left_to_the_steps(
+    implementation: Any, data: bytes | None, limit: int, text: bool
+) -> None:
+    writer, reader = (
+        deflater(implementation=implementation),
+        inflater(implementation=implementation),
+    )
+    assert reader.whole(writer.compress(b"before"), 100, False) == b"before"
+    wire = HELLO[:3] if data is None else writer.compress(data)
+    assert reader.whole(wire, limit, text) is None
+    assert not reader.pending
+    assert reader.size == 6
+    if data is None:
+        with pytest.raises(InflateError):
+            reader.finish(ROOM, wire)
+    else:
+        assert taken_at_once(reader, wire, ROOM) == data
+        assert (
+            reader.whole(writer.compress(b"before" + data[:50]), 100, False)
+            == b"before" + data[:50]
+        )
+
+
+def test_bad_data_is_left_to_the_steps(implementation: Any) -> None:
+    reader = inflater(implementation=implementation)
+    assert reader.whole(b"\xff\xff\xff\xff", 100, False) is None
+    assert reader.whole(HELLO + b"\x03\x00more", 100, False) is None
+    assert reader.decoders == 2
+    assert reader.whole(HELLO, 100, True) == "Hello"

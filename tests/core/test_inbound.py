@@ -300,3 +300,22 @@ def test_a_reader_comes_in_the_middle_of_a_frame(cut):
     inbound.receive_data(data[cut:], len(data) - cut)
     assert got == payload
     assert (inbound.message, inbound.messages) == (None, [])
+
+
+@pytest.mark.parametrize("fragments", [1, 2])
+def test_no_more_is_inflated_than_may_be_held_though_somebody_waits(fragments):
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
+    bomb = (compressor.compress(bytes(60_000)) + compressor.flush(zlib.Z_FULL_FLUSH))[:-4]
+    data = frame(0xC2, bomb) if fragments == 1 else frame(0x42, bomb[:9]) + frame(0x80, bomb[9:])
+    inbound = feed(make(deflate=True, receive_buffer=65536), data * 20)
+    assert inbound.full
+    assert inbound.stopped
+    assert 65536 <= sum(map(len, inbound.messages)) <= 120_000
+    turns, taken = Turns(1000), 0
+    while (message := inbound.take(turns)) is not None:
+        assert message == bytes(60_000)
+        taken += 1
+        if not inbound.messages:
+            inbound.resume()
+    assert taken == 20
+    assert not inbound.stopped

@@ -56,7 +56,7 @@ def test_frames_that_are_taken(payload, text, key):
         assert data.endswith(key + naive(payload, key))
     messages = []
     buffer = bytearray(data + data)
-    end = scan.scan(buffer, 0, len(buffer), key is not None, 1000, messages)
+    end = scan.scan(buffer, 0, len(buffer), key is not None, 1000, messages, None)
     if expected is None:
         assert (end, messages, buffer) == (0, [], data + data)
     else:
@@ -83,5 +83,43 @@ def test_frames_that_are_taken(payload, text, key):
 def test_frames_that_are_left(data):
     buffer = bytearray(data)
     messages = []
-    assert scan.scan(buffer, 0, len(buffer), True, 100, messages) == 0
+    assert scan.scan(buffer, 0, len(buffer), True, 100, messages, None) == 0
     assert (messages, buffer) == ([], data)
+
+
+class Inflater:
+    """Knows one message."""
+
+    def __init__(self, known, message):
+        self.known = known
+        self.message = message
+        self.asked = []
+
+    def whole(self, data, limit, text):
+        self.asked.append((data, limit, text))
+        return self.message if data == self.known else None
+
+
+@pytest.mark.parametrize("key", [KEY, None])
+@pytest.mark.parametrize(("first", "message"), [(0xC1, "text"), (0xC2, b""), (0xC1, "")])
+def test_nothing_is_taken_behind_a_compressed_message(key, first, message):
+    plain = header.frame(0x82, b"plain", key)
+    data = plain + header.frame(first, b"known", key)
+    buffer = bytearray(data + data)
+    inflater = Inflater(b"known", message)
+    messages = []
+    end = scan.scan(buffer, 0, len(buffer), key is not None, 1000, messages, inflater)
+    assert (end, messages) == (len(data), [b"plain", message])
+    assert inflater.asked == [(b"known", 1000, first == 0xC1)]
+    assert buffer[end:] == data
+
+
+@pytest.mark.parametrize("first", [0xC0, 0xC1, 0xC3, 0x41, 0xE1, 0xC9])
+def test_a_compressed_message_that_is_left(first):
+    data = header.frame(first, b"unknown", KEY)
+    buffer = bytearray(data)
+    messages = []
+    inflater = Inflater(b"known", "message")
+    assert scan.scan(buffer, 0, len(buffer), True, 1000, messages, inflater) == 0
+    assert (messages, buffer) == ([], data)
+    assert len(inflater.asked) == (first == 0xC1)

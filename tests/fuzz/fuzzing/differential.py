@@ -94,9 +94,10 @@ class Driver:
             buffer[:] = bytes(len(buffer))
             self._act()
         inbound.hungry = True
+        self._take(1000)
         while inbound.stopped:
             inbound.resume()
-        self._take(1000)
+            self._take(1000)
         return self._outcome()
 
     def _act(self):

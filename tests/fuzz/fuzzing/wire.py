@@ -62,7 +62,7 @@ def check_scan(drawn):
     for build in BUILDS:
         buffer = bytearray(b"\xa5" * before + data + b"\x5a" * after)
         messages = []
-        stop = build.scan.scan(buffer, before, before + len(data), masked, limit, messages)
+        stop = build.scan.scan(buffer, before, before + len(data), masked, limit, messages, None)
         assert stop == before + position
         assert messages == expected
         assert list(map(type, messages)) == list(map(type, expected))
