@@ -5,6 +5,9 @@ buffer, never more than ``Limits.handshake_size`` of them, and each byte is look
 search for a line's end goes on where it stopped. A line is judged as soon as it is complete, so
 what is malformed is refused before the rest arrives, and a parser that is more lenient never
 sees it. This file knows lines and bytes; it does not know what the headers mean.
+
+Most heads come in one piece and have nothing wrong. One pattern, made of those for the lines, says so
+of the whole; what it does not match, and all that it cannot judge, goes the way of the lines.
 """
 
 from __future__ import annotations
@@ -26,6 +29,12 @@ _FIELD = re.compile(rb"([" + _TCHAR + rb"]++):[\t ]*+([\t\x20-\x7e\x80-\xff]*+)"
 _TOKEN_START = re.compile(rb"[" + _TCHAR + rb"]")
 _REQUEST_LINE = re.compile(rb"[" + _TCHAR + rb"]++ [\x21-\x7e]++ HTTP/([0-9]\.[0-9])")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] [0-9]{3}(?: [\t\x20-\x7e\x80-\xff]*+)?")
+# What follows the first line, when each line matches _FIELD.
+_FIELDS = rb"\r\n(?:[" + _TCHAR + rb"]++:[\t\x20-\x7e\x80-\xff]*+\r\n)*+\r\n"
+_REQUEST = re.compile(rb"[" + _TCHAR + rb"]++ [\x21-\x7e]++ HTTP/1\.1" + _FIELDS)
+_RESPONSE = re.compile(_STATUS_LINE.pattern + _FIELDS)
+# The names in a head that one of these has matched.
+_NAMES = re.compile(rb"\n([^:\r]++):")
 # int() would also take "+0" and "0_0"; 18 digits are more than any body has.
 _CONTENT_LENGTH = re.compile(rb"[0-9]{1,18}[\t ]*+")
 
@@ -34,12 +43,14 @@ class HeadRules(NamedTuple):
     """What differs between the head of a request and the head of a response.
 
     Args:
+        whole: matches a head without a mistake in its lines.
         start: judges the first line.
         first: matches the first byte of the first line.
         once: the headers, in lower case, that may come once only.
         long_start: the status for a first line that is too long.
     """
 
+    whole: re.Pattern[bytes]
     start: Callable[[bytes], None]
     first: re.Pattern[bytes]
     once: frozenset[bytes]
@@ -69,7 +80,7 @@ class HeadCollector:
     @property
     def empty(self) -> bool:
         """Whether not a single byte has arrived."""
-        return not self._buffer
+        return not (self._buffer or self._finished)
 
     def receive_data(self, data: bytes) -> bytes | None:
         """Take what has arrived; return the head with its empty line once it is complete.
@@ -83,8 +94,28 @@ class HeadCollector:
         if self._finished:
             raise RuntimeError("this head is complete or refused; nothing more can be added to it")
         self._finished = True
-        head = self._collect(data)
-        self._finished = head is not None
+        head = None if self._buffer else self._take_whole(data)
+        if head is None:
+            head = self._collect(data)
+            self._finished = head is not None
+        return head
+
+    def _take_whole(self, data: bytes) -> bytes | None:
+        """Return the head that ``data`` begins with, unless there may be something to refuse."""
+        size = data.find(b"\r\n\r\n") + 4
+        limits = self._limits
+        # No line of a head is longer than the head.
+        if not 4 <= size <= min(limits.handshake_size, limits.handshake_line):
+            return None
+        head = data[:size]
+        if head.count(b"\n") - 2 > limits.handshake_headers or not self._rules.whole.fullmatch(
+            head
+        ):
+            return None
+        names = _NAMES.findall(head.lower())
+        if b"content-length" in names or len(set(names)) < len(names):
+            return None
+        self.leftover = data[size:]
         return head
 
     def _collect(self, data: bytes) -> bytes | None:
@@ -178,6 +209,7 @@ def _check_status_line(line: bytes) -> None:
 
 
 REQUEST_HEAD = HeadRules(
+    whole=_REQUEST,
     start=_check_request_line,
     first=_TOKEN_START,
     once=frozenset({
@@ -192,6 +224,7 @@ REQUEST_HEAD = HeadRules(
 )  # fmt: skip
 
 RESPONSE_HEAD = HeadRules(
+    whole=_RESPONSE,
     start=_check_status_line,
     first=re.compile(b"H"),
     once=frozenset({b"content-length", b"sec-websocket-accept", b"transfer-encoding"}),

@@ -66,6 +66,13 @@ class Headers(Mapping[str, str]):
                 [f"{name}: {value}\r\n" for name, value in (_check_field(*pair) for pair in pairs)]
             )
 
+    @classmethod
+    def _of_lines(cls, lines: str) -> Headers:
+        """Return the headers of lines ``Name: value``, each with its CRLF, which were checked before."""
+        headers = cls.__new__(cls)
+        headers._lines = lines
+        return headers
+
     @property
     def raw(self) -> tuple[tuple[str, str], ...]:
         """The header lines in order, as ``(name, value)`` pairs."""
@@ -105,13 +112,21 @@ class Headers(Mapping[str, str]):
 
     def get_all(self, name: str) -> list[str]:
         """The values of all lines with this name, in order; an empty list when there is none."""
-        # A dozen of these are asked for in each handshake, so the lines are not taken apart.
+        # Mostly for one or two names, so the lines are not taken apart.
         start = name.lower() + ": "
         size = len(start)
         if start not in self._lines.lower() or ":" in name:
             return []
         lines = self._lines.split("\r\n")
         return [line[size:] for line in lines if line[:size].lower() == start]
+
+    def _values(self) -> dict[str, list[str]]:
+        """The values of all lines by name in lower case, for whoever looks many names up."""
+        values: dict[str, list[str]] = {}
+        for line in self._lines.split("\r\n")[:-1]:
+            name, _, value = line.partition(": ")
+            values.setdefault(name.lower(), []).append(value)
+        return values
 
     def serialize(self) -> bytes:
         """The header lines as they go over the wire, without the empty line at the end."""
@@ -162,6 +177,9 @@ def parse_token_list(values: Iterable[str]) -> list[str]:
     """
     tokens: list[str] = []
     for value in values:
+        if is_token(value):
+            tokens.append(value)
+            continue
         elements = [item for part in value.split(",") if (item := part.strip(" \t"))]
         if not elements or not all(map(is_token, elements)):
             raise InvalidHandshake("a header that lists tokens is malformed (RFC 9110, 5.6.1)")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from anyws.limits import Limits
 
-__all__ = ["Request", "RequestReader", "Response", "ResponseReader"]
+__all__ = ["Request", "RequestReader", "Response", "ResponseReader", "switching_protocols"]
 
 _TARGET = re.compile(r"[\x21-\x7e]+")
 _ABSOLUTE = re.compile(r"(?:https?|wss?)://([^/?#]*)([^#]*)", re.IGNORECASE)
@@ -172,6 +172,20 @@ class Response:
         return line + headers.serialize() + b"\r\n" + (b"" if head_only else self.body)
 
 
+def switching_protocols(lines: str) -> tuple[Response, bytes]:
+    """Return the response 101 with these header lines, and its bytes.
+
+    Args:
+        lines: lines ``Name: value``, each with its CRLF, which were checked before.
+    """
+    response = Response.__new__(Response)
+    object.__setattr__(response, "status", 101)
+    object.__setattr__(response, "headers", Headers._of_lines(lines))
+    object.__setattr__(response, "body", b"")
+    object.__setattr__(response, "reason", "Switching Protocols")
+    return response, f"HTTP/1.1 101 Switching Protocols\r\n{lines}\r\n".encode("latin-1")
+
+
 def _allows_body(status: int) -> bool:
     """RFC 9110, section 6.4.1."""
     return status >= 200 and status not in {204, 304}
@@ -192,6 +206,8 @@ class RequestReader:
     """
 
     def __init__(self, limits: Limits) -> None:
+        #: The values of the request's headers by name in lower case, once it is complete.
+        self.values: dict[str, list[str]] = {}
         self._head = HeadCollector(REQUEST_HEAD, limits)
         self._size = limits.handshake_size
 
@@ -214,10 +230,13 @@ class RequestReader:
         parser = h11.Connection(h11.SERVER, max_incomplete_event_size=self._size)
         event = _next_event(parser, head)
         assert isinstance(event, h11.Request)
-        request = Request(
-            event.method.decode("ascii"), event.target.decode("ascii"), _headers(event)
-        )
-        _check_target(request)
+        # Method and target have passed the line's pattern in HeadCollector and those of h11.
+        request = Request.__new__(Request)
+        object.__setattr__(request, "method", event.method.decode("ascii"))
+        object.__setattr__(request, "target", event.target.decode("ascii"))
+        object.__setattr__(request, "headers", _headers(event))
+        self.values = request.headers._values()
+        _check_target(request, self.values["host"][0])
         return request
 
     def receive_eof(self) -> NoReturn:
@@ -359,12 +378,14 @@ def _next_event(parser: h11.Connection, head: bytes) -> object:
 def _headers(event: h11.Request | h11.Response | h11.InformationalResponse) -> Headers:
     # A constructed event may hold a plain list; the parser always makes h11's own type.
     raw = event.headers.raw_items()  # type: ignore[attr-defined,unused-ignore]
-    return Headers([(name.decode("ascii"), value.decode("latin-1")) for name, value in raw])
+    # HeadCollector has matched each line with the patterns that Headers checks names and values with, and
+    # h11 has taken spaces and tabs off the values, so that they need no second check.
+    return Headers._of_lines(b"".join([b"%b: %b\r\n" % pair for pair in raw]).decode("latin-1"))
 
 
-def _check_target(request: Request) -> None:
+def _check_target(request: Request, host_header: str) -> None:
     """RFC 9112, section 3.2: one valid Host, and a target of a form that names a resource."""
-    host = split_authority(request.host)
+    host = split_authority(host_header)
     if host is None:
         raise InvalidHandshake("the Host header is not a valid host and port")
     if request.target.startswith("/") and "#" not in request.target:

@@ -14,7 +14,7 @@ from anyws.core.handshake.headers import (
     parse_extensions,
     parse_token_list,
 )
-from anyws.core.handshake.http import Request, RequestReader, Response
+from anyws.core.handshake.http import Request, RequestReader, Response, switching_protocols
 from anyws.core.handshake.origins import Origins, check_origin, check_origins_argument
 from anyws.core.handshake.upgrade import (
     Acceptance,
@@ -36,6 +36,8 @@ SelectSubprotocol = Callable[[Request, Sequence[str]], str | None]
 
 # 16 bytes in base64, the unused bits of the last digit being zero (RFC 4648, section 3.5).
 _KEY = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==")
+
+_SWITCHING = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
 
 # What a status must bring along: RFC 9110, sections 15.5.6 and 15.5.22; RFC 6455, section 4.4.
 _EXPLAINING_HEADERS = {
@@ -135,31 +137,32 @@ class ServerHandshake:
                 for no WebSocket of version 13, 403 for an origin that may not connect, 400
                 for the rest.
         """
-        headers = request.headers
+        values = self._reader.values if request is self._request else request.headers._values()
         if request.method != "GET":
             raise InvalidHandshake("a WebSocket is opened with the method GET", status=405)
-        if not names_protocol(headers.get_all("Upgrade"), "websocket"):
+        if not names_protocol(values.get("upgrade", ()), "websocket"):
             raise InvalidHandshake(
                 "this address speaks WebSocket only; the request needs the header"
                 " Upgrade: websocket",
                 status=426,
             )
-        tokens = parse_token_list(headers.get_all("Connection"))
+        tokens = parse_token_list(values.get("connection", ()))
         if "upgrade" not in map(str.lower, tokens):
             raise InvalidHandshake("the request needs the header Connection: Upgrade")
-        if "Transfer-Encoding" in headers or headers.get("Content-Length", "0") != "0":
+        if "transfer-encoding" in values or values.get("content-length", ["0"]) != ["0"]:
             raise InvalidHandshake("a request that opens a WebSocket has no body")
-        if headers.get("Sec-WebSocket-Version") != "13":
+        if values.get("sec-websocket-version") != ["13"]:
             raise InvalidHandshake(
                 "only version 13 of the WebSocket protocol is spoken here", status=426
             )
-        key = headers.get("Sec-WebSocket-Key", "")
+        key = ", ".join(values.get("sec-websocket-key", ()))
         if not _KEY.fullmatch(key):
             raise InvalidHandshake("Sec-WebSocket-Key must be 16 bytes in base64")
         # Names may come more than once here; the first place counts.
-        offered = parse_token_list(headers.get_all("Sec-WebSocket-Protocol"))
-        extensions = parse_extensions(headers.get_all("Sec-WebSocket-Extensions"))
-        check_origin(request, self._origins)
+        offered = parse_token_list(values.get("sec-websocket-protocol", ()))
+        extensions = parse_extensions(values.get("sec-websocket-extensions", ()))
+        if self._origins is not None or "origin" in values:
+            check_origin(request, self._origins)
         self._offer = _Offer(request, key, list(dict.fromkeys(offered)), extensions)
 
     def accept(self, request: Request, headers: HeadersLike = ()) -> Acceptance:
@@ -174,24 +177,23 @@ class ServerHandshake:
             ValueError: a header is malformed or belongs to the handshake, or
                 ``select_subprotocol`` chose what the client does not offer.
         """
-        added = added_headers(headers)
+        added = added_headers(headers) if headers else None
         if self._offer is None or self._offer.request is not request:
             self.check_upgrade(request)
         offer = self._offer
         assert offer is not None
         subprotocol = self._choose(offer)
-        fields = [
-            ("Upgrade", "websocket"),
-            ("Connection", "Upgrade"),
-            ("Sec-WebSocket-Accept", accept_value(offer.key)),
-        ]
+        # Each value is made here, or is a token that was checked, and so are the headers added.
+        lines = f"{_SWITCHING}{accept_value(offer.key)}\r\n"
         if subprotocol is not None:
-            fields.append(("Sec-WebSocket-Protocol", subprotocol))
+            lines += f"Sec-WebSocket-Protocol: {subprotocol}\r\n"
         extension, deflate = self._negotiate(offer)
         if extension is not None:
-            fields.append(("Sec-WebSocket-Extensions", extension))
-        response = Response(101, [*fields, *added.raw])
-        return Acceptance(response, response.serialize(), subprotocol, deflate)
+            lines += f"Sec-WebSocket-Extensions: {extension}\r\n"
+        if added is not None:
+            lines += added._lines
+        response, data = switching_protocols(lines)
+        return Acceptance(response, data, subprotocol, deflate)
 
     def reject(self, response: Response) -> bytes:
         """The bytes that answer the request without an upgrade; close the connection after them.

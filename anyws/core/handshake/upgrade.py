@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+import binascii
 import hashlib
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -43,14 +43,17 @@ def accept_value(key: str) -> str:
     """The ``Sec-WebSocket-Accept`` that answers a ``Sec-WebSocket-Key`` (RFC 6455, 4.2.2)."""
     # A fingerprint that shows that the peer speaks WebSocket; nothing rests on its strength.
     digest = hashlib.sha1(key.encode("ascii") + _GUID, usedforsecurity=False).digest()
-    return base64.b64encode(digest).decode("ascii")
+    return binascii.b2a_base64(digest, newline=False).decode("ascii")
 
 
 def names_protocol(values: Iterable[str], protocol: str) -> bool:
     """Whether ``Upgrade`` headers list a protocol, in any case (RFC 9110, section 7.8)."""
-    return any(
-        part.strip(" \t").lower() == protocol for value in values for part in value.split(",")
-    )
+    for value in values:
+        if value.lower() == protocol:
+            return True
+        if any(part.strip(" \t").lower() == protocol for part in value.split(",")):
+            return True
+    return False
 
 
 def checked_subprotocols(subprotocols: Sequence[str]) -> tuple[str, ...]:
