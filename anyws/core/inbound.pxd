@@ -32,6 +32,7 @@ cdef class Inbound:
     cpdef take(self, Turns turns)
     cpdef drop(self, Py_ssize_t kept)
     cdef bint _is_full(self)
+    cpdef bint has_news(self) except -1
     cpdef bint expects_much(self)
     cpdef Py_ssize_t effort(self) except -1
     cpdef receive_data(self, bytearray buffer, Py_ssize_t end)

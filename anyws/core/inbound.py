@@ -142,6 +142,12 @@ class Inbound:
         held = self._queued if self._rest is None else self._queued + len(self._rest)
         return held if self.message is None else held + self.message.held
 
+    def has_news(self) -> bool:
+        """Whether there is something for who waits; a piece of a message that is wanted whole is nothing."""
+        message = self.message
+        waits_on = self.hungry and message is not None and message.sink is None
+        return not waits_on or bool(self.messages) or self.ended or self.stopped
+
     def expects_much(self) -> bool:
         """Whether the rest of the current frame is large."""
         return self._remaining > _MUCH

@@ -69,10 +69,11 @@ class AsyncioTransport(Transport, asyncio.BufferedProtocol):
         return self._receiver.get_buffer(sizehint)
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._receiver.buffer_updated(nbytes)
+        new = self._receiver.buffer_updated(nbytes)
         if not self._reading_waiter.waiting and self._receiver.full:
             self.pause_reading()
-        self._reading_waiter.wake()
+        if new:
+            self._reading_waiter.wake()
 
     def eof_received(self) -> bool:
         self._receiver.eof_received()

@@ -58,16 +58,17 @@ class SelectorCore(SocketCore):
             self.pause_reading()
             return
         try:
-            if not self._receive():
-                self.pause_reading()
-                self._ended = True
-                receiver.eof_received()
+            if self._receive():
+                waiter.wake()
         except (BlockingIOError, InterruptedError):
-            return
+            pass
         except OSError as error:
             self._lose(error)
-            return
-        waiter.wake()
+
+    def _end(self) -> None:
+        self.pause_reading()
+        self._ended = True
+        self._receiver.eof_received()
 
     def pause_reading(self) -> None:
         if not self.paused:

@@ -20,6 +20,7 @@ cdef class SocketCore:
 
     @cython.locals(count=Py_ssize_t)
     cpdef bint _receive(self) except -1
+    cpdef _end(self)
     @cython.locals(sent=Py_ssize_t)
     cpdef write(self, bytes data)
     @cython.locals(sent=Py_ssize_t, size=Py_ssize_t)

@@ -95,13 +95,21 @@ class SocketCore:
         raise NotImplementedError
 
     def _receive(self) -> bool:
-        """Give what has come to the receiver; False at the end of the stream, ``OSError`` as ``recv``."""
-        buffer = self._receiver.get_buffer(-1)
+        """Give what has come to the receiver; return whether who waits should look.
+
+        Raises ``OSError`` as ``recv`` does.
+        """
+        receiver = self._receiver
+        buffer = receiver.get_buffer(-1)
         count = system.receive(self._socket, self._descriptor, buffer)
         if not count:
-            return False
-        self._receiver.buffer_updated(count)
-        return True
+            self._end()
+            return True
+        return receiver.buffer_updated(count)
+
+    def _end(self) -> None:
+        """The peer sends no more."""
+        self._receiver.eof_received()
 
     def write(self, data: bytes) -> None:
         """Send ``data`` as soon as the kernel takes it."""

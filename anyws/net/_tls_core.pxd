@@ -1,7 +1,7 @@
 cimport cython
 
 cdef Py_ssize_t _JOIN_BELOW
-cdef Py_ssize_t _ENCRYPTED_AT_ONCE
+cdef Py_ssize_t _AT_ONCE
 
 cdef class TlsCore:
     cdef public object _below
@@ -21,9 +21,9 @@ cdef class TlsCore:
     cdef public bint _lost
 
     @cython.locals(count=Py_ssize_t)
-    cpdef buffer_updated(self, count)
-    @cython.locals(size=Py_ssize_t, filled=Py_ssize_t, count=Py_ssize_t, more=bint)
-    cpdef _decrypt(self)
+    cpdef bint buffer_updated(self, count) except -1
+    @cython.locals(size=Py_ssize_t, filled=Py_ssize_t, count=Py_ssize_t, more=bint, new=bint)
+    cpdef bint _decrypt(self) except -1
     @cython.locals(start=Py_ssize_t)
     cpdef write(self, bytes data)
     cpdef writelines(self, chunks)

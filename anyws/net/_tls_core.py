@@ -33,8 +33,8 @@ __all__ = ["TlsCore"]
 
 #: Below this many bytes several pieces are joined, so that they share records, of 16 KiB each.
 _JOIN_BELOW = 131072
-#: Bytes that are encrypted before they are passed on: so many stay in the processor's cache.
-_ENCRYPTED_AT_ONCE = 65536
+#: Bytes that are encrypted or decrypted before they are passed on: so many stay in the processor's cache.
+_AT_ONCE = 65536
 
 
 class TlsCore:
@@ -105,12 +105,11 @@ class TlsCore:
         # They are moved on before anything is decrypted, so the same place serves for both.
         return self._receiver.get_buffer(sizehint)
 
-    def buffer_updated(self, count: int) -> None:
-        """Decrypt the bytes that have come."""
+    def buffer_updated(self, count: int) -> bool:
+        """Decrypt the bytes that have come; return whether who waits should look."""
         view = self._receiver.get_buffer(-1)
         self._incoming.write(view if count == len(view) else view[:count])
-        if self._established:
-            self._decrypt()
+        return self._decrypt() if self._established else True
 
     def eof_received(self) -> None:
         """Note the end of the stream, which says the same with the peer's farewell and without.
@@ -133,9 +132,10 @@ class TlsCore:
         self._wake()
         self._receiver.connection_lost(self._error or error)
 
-    def _decrypt(self) -> None:
-        """Give all that has come whole to the receiver."""
+    def _decrypt(self) -> bool:
+        """Give all that has come whole to the receiver; return whether who waits should look."""
         receiver = self._receiver
+        new = False
         more = not self._farewell
         while more and not self._lost:
             view = receiver.get_buffer(-1)
@@ -154,15 +154,18 @@ class TlsCore:
                 self._error = error
                 more = False
             if filled:
-                receiver.buffer_updated(filled)
+                new = receiver.buffer_updated(filled) or new
         if self._outgoing.pending:
             self._flush()
         if self._error is not None:
             self._below.abort()
-        elif self._farewell or self._eof:
+            return True
+        if self._farewell or self._eof:
             self._tell_end()
-        elif self._unencrypted:
+            return True
+        if self._unencrypted:
             self._encrypt_held()
+        return new
 
     # What the connection calls
 
@@ -188,12 +191,12 @@ class TlsCore:
             return
         if self._unencrypted:
             self._unencrypted.append(data)
-        elif len(data) <= _ENCRYPTED_AT_ONCE:
+        elif len(data) <= _AT_ONCE:
             self._encrypt(data)
         else:
             view = memoryview(data)
-            for start in range(0, len(data), _ENCRYPTED_AT_ONCE):
-                self._encrypt(view[start : start + _ENCRYPTED_AT_ONCE])
+            for start in range(0, len(data), _AT_ONCE):
+                self._encrypt(view[start : start + _AT_ONCE])
 
     def writelines(self, chunks: Sequence[bytes]) -> None:
         """Encrypt several pieces and pass them on."""

@@ -97,11 +97,10 @@ class TrioTransport(SocketTransport):
             while True:
                 await trio.lowlevel.wait_readable(self._socket)
                 try:
-                    if not self._receive():
-                        self._receiver.eof_received()
+                    if self._receive():
+                        return
                 except BlockingIOError:
                     continue
-                return
         except trio.ClosedResourceError:
             return
         except OSError as error:

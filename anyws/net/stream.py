@@ -57,28 +57,29 @@ class StreamTransport(Transport):
             return
         self._reading = True
         try:
-            data = await self._stream.receive(_CHUNK)
+            # Empty is what many streams give at their end, and what would be asked for again and again.
+            while data := await self._stream.receive(_CHUNK):
+                if self._deliver(data):
+                    return
+            self._receiver.eof_received()
         except anyio.EndOfStream:
             self._receiver.eof_received()
         except Exception as error:  # noqa: BLE001 - told to the user as what ended the connection
             self._lose(error)
-        else:
-            if data:
-                self._deliver(data)
-            else:
-                # What many streams say at their end, and what would be asked for again and again.
-                self._receiver.eof_received()
         finally:
             self._reading = False
 
-    def _deliver(self, data: bytes) -> None:
+    def _deliver(self, data: bytes) -> bool:
+        """Give ``data`` to the receiver; return whether who waits should look."""
         view = memoryview(data)
+        new = False
         while view:
             buffer = self._receiver.get_buffer(len(view))
             count = min(len(buffer), len(view))
             buffer[:count] = view[:count]
-            self._receiver.buffer_updated(count)
+            new = self._receiver.buffer_updated(count) or new
             view = view[count:]
+        return new
 
     def write(self, data: bytes) -> None:
         if self._lost or self._close_due:

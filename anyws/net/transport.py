@@ -68,8 +68,8 @@ class Receiver(Protocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where the next bytes go; ``buffer_updated`` follows before anything else runs."""
 
-    def buffer_updated(self, count: int) -> None:
-        """``count`` bytes were put into the buffer."""
+    def buffer_updated(self, count: int) -> bool:
+        """``count`` bytes were put into the buffer; return whether who waits should look."""
 
     def eof_received(self) -> None:
         """The peer sends no more."""
@@ -90,8 +90,9 @@ class _Collector:
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the loop's signature
         return scratch.view
 
-    def buffer_updated(self, count: int) -> None:
+    def buffer_updated(self, count: int) -> bool:
         self.data += scratch.view[:count]
+        return True
 
     @property
     def full(self) -> bool:
@@ -139,7 +140,7 @@ class Transport(ByteStream):
 
     @abstractmethod
     def receive_more(self) -> Awaitable[None]:
-        """Wait, in the task that awaits this at once, until the receiver has been told something.
+        """Wait, in the task that awaits this at once, until the receiver has been told something new to it.
 
         If cancelled: nothing is lost; what came is with the receiver.
 

@@ -89,9 +89,9 @@ class _ReceiverLog:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._receiver, name)
 
-    def buffer_updated(self, count: int) -> None:
+    def buffer_updated(self, count: int) -> bool:
         self._log.received(bytes(scratch.large_view[:count]))
-        self._receiver.buffer_updated(count)
+        return self._receiver.buffer_updated(count)
 
 
 class Tracer:

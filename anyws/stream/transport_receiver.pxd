@@ -32,7 +32,7 @@ cdef class TransportReceiver:
     cdef public object error
 
     cpdef get_buffer(self, sizehint)
-    cpdef buffer_updated(self, Py_ssize_t count)
+    cpdef bint buffer_updated(self, Py_ssize_t count) except -1
     cpdef eof_received(self)
     cpdef connection_lost(self, error)
     cpdef feed(self, bytes data)

@@ -114,8 +114,8 @@ class TransportReceiver:
             return self._small_view
         return self._large_view if self._filled or self._inbound.expects_much() else self._view
 
-    def buffer_updated(self, count: int) -> None:
-        """Parse the bytes that have come."""
+    def buffer_updated(self, count: int) -> bool:
+        """Parse the bytes that have come; return whether who waits should look."""
         inbound = self._inbound
         self._filled = self._wide and count >= _RECEIVE_SIZE
         inbound.receive_data(self._scratch, count)
@@ -132,6 +132,7 @@ class TransportReceiver:
             self.answer_control_frames()
         if self._budget is not None:
             self.note_growth()
+        return inbound.has_news()
 
     def held(self) -> int:
         """Return the bytes received and not yet taken, from which growth is counted from now on."""

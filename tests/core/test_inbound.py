@@ -319,3 +319,24 @@ def test_no_more_is_inflated_than_may_be_held_though_somebody_waits(fragments):
             inbound.resume()
     assert taken == 20
     assert not inbound.stopped
+
+
+def test_a_piece_of_a_message_is_no_news_to_who_wants_it_whole():
+    inbound = make()
+    inbound.hungry = True
+    data = frame(0x82, bytes(1000))
+    assert not feed(inbound, data[:500]).has_news()
+    inbound.hungry = False
+    assert inbound.has_news()
+    assert feed(inbound, data[500:] + frame(0x01, b"x")).has_news()
+    inbound.take(Turns(1))
+    assert not inbound.has_news()
+    inbound.message.attach(Discard())
+    assert inbound.has_news()
+
+
+@pytest.mark.parametrize("end", [frame(0x88), frame(0x83)])
+def test_the_end_is_news_to_who_wants_a_message_whole(end):
+    inbound = feed(make(), frame(0x01, b"x"))
+    assert not inbound.has_news()
+    assert feed(inbound, end).has_news()

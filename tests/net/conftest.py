@@ -21,6 +21,8 @@ class Sink:
     """A receiver that keeps what it is told."""
 
     full = False
+    #: What is new to whoever waits.
+    new = True
 
     def __init__(self, size=65536):
         self.buffer = bytearray(size)
@@ -35,6 +37,7 @@ class Sink:
 
     def buffer_updated(self, count):
         self.data += self.buffer[:count]
+        return self.new
 
     def eof_received(self):
         self.eof += 1

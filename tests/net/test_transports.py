@@ -32,6 +32,31 @@ async def test_receive_more_fills_the_receiver(connected, sink_class):
         assert not sink.lost
 
 
+async def test_who_waits_is_told_only_of_what_is_new(connected, sink_class):
+    sink = sink_class()
+    async with connected() as (transport, peer):
+        transport.attach(sink)
+        sink.new = False
+        told = []
+
+        async def wait():
+            await transport.receive_more()
+            told.append(bytes(sink.data))
+
+        async with anyio.create_task_group() as tg:
+            tg.start_soon(wait)
+            for piece in (b"one", b" two"):
+                await anyio.wait_all_tasks_blocked()
+                await peer.send(piece)
+                while not sink.data.endswith(piece):
+                    await anyio.lowlevel.checkpoint()
+            await anyio.wait_all_tasks_blocked()
+            assert not told
+            sink.new = True
+            await peer.send(b" three")
+        assert told == [b"one two three"]
+
+
 async def test_a_receiver_with_a_small_buffer_gets_everything(connected, sink_class):
     sink = sink_class(7)
     async with connected() as (transport, peer):
