@@ -165,11 +165,12 @@ class Server:
                 # Called from here, since each coroutine in between is memory of an idle connection.
                 await self._handler(websocket)
             except BaseException as error:
-                await self._close_after(websocket, error)
+                cause, code = _verdict(websocket, error)
+                await websocket.close_for(cause, code, shield=True)
                 if not isinstance(error, Exception):
                     raise
             else:
-                await self._close_after(websocket, None)
+                await websocket.close_for(CloseCause.CLOSED_BY_US, 1000, shield=True)
         finally:
             self._connections -= 1
             if websocket is not None:
@@ -199,21 +200,6 @@ class Server:
         finally:
             self._turned_away -= 1
 
-    @staticmethod
-    async def _close_after(websocket: WebSocket, error: BaseException | None) -> None:
-        """Close a connection as the end of its handler demands; not even cancelling hinders it."""
-        cause, code = CloseCause.CLOSED_BY_US, 1000
-        # While this connection is open, it is another one whose end the handler met.
-        if websocket.state is not State.OPEN and _only_says_closed(error):
-            _logger.debug("the handler of %r ended: %s", websocket, error)
-        elif isinstance(error, Exception):
-            _logger.error("the handler of %r failed", websocket, exc_info=error)
-            cause, code = CloseCause.HANDLER_FAILED, 1011
-        elif error is not None:
-            cause, code = CloseCause.GOING_AWAY, 1001
-        with anyio.CancelScope(shield=True):
-            await websocket.close_for(cause, code)
-
     async def _open(self, transport: Transport) -> WebSocket | None:
         # Now, since a transport that was closed has no address.
         peer = peer_address(transport) if _logger.isEnabledFor(logging.DEBUG) else None
@@ -222,6 +208,18 @@ class Server:
         except (Refused, TimeoutError, OSError, anyio.BrokenResourceError) as error:
             _logger.debug("no connection%s: %s", peer_name(peer), str(error) or repr(error))
             return None
+
+
+def _verdict(websocket: WebSocket, error: BaseException) -> tuple[CloseCause, int]:
+    """Return why a connection is closed whose handler ended with ``error``, and its close code."""
+    # While this connection is open, it is another one whose end the handler met.
+    if websocket.state is not State.OPEN and _only_says_closed(error):
+        _logger.debug("the handler of %r ended: %s", websocket, error)
+        return CloseCause.CLOSED_BY_US, 1000
+    if isinstance(error, Exception):
+        _logger.error("the handler of %r failed", websocket, exc_info=error)
+        return CloseCause.HANDLER_FAILED, 1011
+    return CloseCause.GOING_AWAY, 1001
 
 
 def _only_says_closed(error: BaseException | None) -> bool:

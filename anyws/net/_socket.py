@@ -239,6 +239,8 @@ class SocketCore:
 class SocketTransport(SocketCore, Transport):
     """A plain, connected, non-blocking socket, which is owned from now on."""
 
+    closes_at_once = True
+
     def __init__(self, sock: socket.socket) -> None:
         SocketCore.__init__(self, sock)
         Transport.__init__(self)

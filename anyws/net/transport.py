@@ -113,9 +113,11 @@ class Transport(ByteStream):
         reads_by_itself: whether bytes come without a task in ``receive_more``.
         clogged: whether more than the high-water mark waits to be sent.
         paused: whether nothing is received until ``resume_reading``.
+        closes_at_once: whether ``aclose`` does the same as ``abort`` while nothing is ``unsent``.
     """
 
     reads_by_itself = False
+    closes_at_once = False
     clogged = False
     paused = False
     _high_water = HIGH_WATER

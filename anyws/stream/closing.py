@@ -7,7 +7,8 @@ violation; it puts our answer into the write buffer, and a server's end of the s
 ``close`` does the rest, once: our close frame if
 none is out, the peer's, the end of the TCP stream, each within the one timeout, then the
 transport is closed. A second caller waits for the first. Cancelled or out of time, it
-drops the connection; so closing always ends.
+drops the connection; so closing always ends. A server's own closing is shielded, in the scopes that keep the
+time, since each scope costs as much as a system call.
 
 The server ends the TCP stream first and then reads until the client has (section 7.1.1): closing
 a socket on which input waits would send a reset, which may overtake the close frame.
@@ -60,15 +61,16 @@ class Closing:
     """
 
     __slots__ = (
+        "_closed",
         "_connection",
         "_done",
-        "_in_progress",
         "_on_closed",
         "_on_ended",
         "_receiver",
         "_source",
         "_transport",
         "_write_buffer",
+        "in_progress",
         "timeout",
     )
 
@@ -88,8 +90,11 @@ class Closing:
         self.timeout = timeout
         self._on_ended = on_ended
         self._on_closed = on_closed
-        self._in_progress: anyio.Event | None = None
+        #: Whether some task closes the connection, which has a time limit of its own.
+        self.in_progress = False
         self._done = False
+        #: What later callers wait for.
+        self._closed: anyio.Event | None = None
 
     def attach(
         self, source: TransportReceiver, receiver: Receiver, write_buffer: WriteBuffer
@@ -102,6 +107,8 @@ class Closing:
     def reach_end(self) -> None:
         """Let the peer's close frame, its violation, or the loss of the stream take effect."""
         connection = self._connection
+        if self._done:
+            return
         if connection.inbound.ended:
             frame = connection.reach_end()
             if frame:
@@ -150,35 +157,40 @@ class Closing:
         self._finish()
 
     async def close(
-        self, code: int, reason: str = "", cause: CloseCause = CloseCause.CLOSED_BY_US
+        self,
+        code: int,
+        reason: str = "",
+        cause: CloseCause = CloseCause.CLOSED_BY_US,
+        *,
+        shield: bool = False,
     ) -> None:
         """Close the connection; returns when it is closed, ``timeout`` seconds later at most.
+
+        Args:
+            code: the close code to send.
+            reason: the reason to send.
+            cause: why it is closed.
+            shield: whether it goes on when the caller is cancelled; there need not be a checkpoint then.
 
         Raises:
             ValueError: the code or the reason may not be sent; nothing has happened then.
 
-        If cancelled: the connection is dropped at once.
+        If cancelled: the connection is dropped at once, unless it is shielded.
         """
         close_payload(code, reason)
         if self._done:
-            await anyio.lowlevel.checkpoint()
+            if not shield:
+                await anyio.lowlevel.checkpoint()
             return
-        if self._in_progress is not None:
-            try:
-                await self._in_progress.wait()
-            except BaseException:
-                self.drop(CloseCause.ABORTED)
-                raise
+        if self.in_progress:
+            await self._wait_until_closed(shield=shield)
             return
-        self._in_progress = anyio.Event()
+        self.in_progress = True
         try:
             self.reach_end()
             if self._connection.state is State.OPEN:
                 self.fail(code, reason, cause, "")
-            with anyio.move_on_after(self.timeout) as scope:
-                await self._shake_hands()
-                await self._end_stream()
-            if scope.cancelled_caught:
+            if not await self._close_in_time(shield=shield):
                 self.drop(CloseCause.CLOSE_TIMEOUT)
         except BaseException:
             self.drop(CloseCause.ABORTED)
@@ -186,7 +198,20 @@ class Closing:
         finally:
             self._finish()
 
+    async def _wait_until_closed(self, *, shield: bool) -> None:
+        """Wait for the task that closes."""
+        if self._closed is None:
+            self._closed = anyio.Event()
+        try:
+            with anyio.CancelScope(shield=shield):
+                await self._closed.wait()
+        except BaseException:
+            self.drop(CloseCause.ABORTED)
+            raise
+
     def _finish(self) -> None:
+        if self._done:
+            return
         self._done = True
         if self._connection.state is not State.CLOSED:
             self._connection.lose()
@@ -194,8 +219,20 @@ class Closing:
         # It is most of what a dead connection would hold until it is collected.
         self._connection.outbound.rest(math.inf)
         self._on_closed()
-        if self._in_progress is not None:
-            self._in_progress.set()
+        if self._closed is not None:
+            self._closed.set()
+
+    async def _close_in_time(self, *, shield: bool) -> bool:
+        """Do what is left of the closing handshake and end the stream; False when time is up."""
+        now = anyio.current_time()
+        deadline = now + self.timeout
+        if self._connection.inbound.stopped or not self._source.finished:
+            with anyio.CancelScope(deadline=deadline, shield=shield) as scope:
+                await self._shake_hands()
+            if scope.cancelled_caught:
+                return False
+            now = anyio.current_time()
+        return await self._end_stream(now, deadline, shield=shield)
 
     async def _shake_hands(self) -> None:
         """Read until the peer's close frame, dropping messages when too many came that nobody takes."""
@@ -213,7 +250,7 @@ class Closing:
             await receiver.more_in_background()
         self.reach_end()
 
-    async def _end_stream(self) -> None:
+    async def _end_stream(self, now: float, deadline: float, *, shield: bool) -> bool:
         connection, transport, receiver = self._connection, self._transport, self._receiver
         self._write_buffer.flush()
         self._write_buffer.finished = True
@@ -222,11 +259,23 @@ class Closing:
             transport.write_eof()
         waiting = True
         while waiting:
-            with anyio.move_on_after(_LINGER) as scope:
+            linger = min(deadline, now + _LINGER)
+            with anyio.CancelScope(deadline=linger, shield=shield) as scope:
                 await receiver.end()
+            if scope.cancelled_caught and linger == deadline:
+                return False
             # A peer that has sent its close frame and has taken ours may forget to end TCP.
             waiting = scope.cancelled_caught and (failed or transport.unsent > 0)
-        await transport.aclose()
+            if waiting:
+                now = anyio.current_time()
+        if shield and transport.closes_at_once and not transport.unsent:
+            # Before the transport says that it is lost, which is no news then.
+            self._finish()
+            transport.abort()
+            return True
+        with anyio.CancelScope(deadline=deadline, shield=shield) as scope:
+            await transport.aclose()
+        return not scope.cancelled_caught
 
     @property
     def unfinished(self) -> bool:
@@ -241,8 +290,3 @@ class Closing:
             and not self.in_progress
             and not (self._done or self._source.lost)
         )
-
-    @property
-    def in_progress(self) -> bool:
-        """Whether some task closes the connection, which has a time limit of its own."""
-        return self._in_progress is not None

@@ -91,8 +91,10 @@ class Pings:
 
     def wake(self) -> None:
         """Wake everybody who waits, since no pong will come."""
+        if self._waiting is None:
+            return
         waiting, self._waiting = self._waiting, None
-        for ping in (waiting or {}).values():
+        for ping in waiting.values():
             ping.answered.set()
 
 

@@ -262,9 +262,11 @@ class WebSocket(ObjectStream["str | bytes"]):
         """
         await self._closing.close(1000)
 
-    async def close_for(self, cause: CloseCause, code: int) -> None:
-        """Close the connection for a reason of the server's own."""
-        await self._closing.close(code, "", cause)
+    def close_for(
+        self, cause: CloseCause, code: int, *, shield: bool = False
+    ) -> Coroutine[Any, Any, None]:
+        """Close the connection for a reason of the server's own; see ``Closing.close``."""
+        return self._closing.close(code, "", cause, shield=shield)
 
     def make_room(self, detail: str) -> None:
         """Give up what is held, for the sake of the server's other connections."""
