@@ -7,6 +7,11 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
 
+cdef extern from "Python.h":
+    object PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
+    void *PyUnicode_DATA(object text)
+
+
 cdef inline void xor_loop(
     unsigned char *target, const unsigned char *source, Py_ssize_t length,
     const unsigned char *key, Py_ssize_t offset,
@@ -27,16 +32,22 @@ cdef inline void xor_loop(
         target[i] = source[i] ^ pattern[i & 7]
 
 
-cdef inline int xor_in_place(
-    bytearray buffer, Py_ssize_t start, Py_ssize_t end, bytes key, Py_ssize_t offset
-) except -1:
-    cdef unsigned char *data = <unsigned char *>PyByteArray_AS_STRING(buffer)
-    if end > start:
-        xor_loop(
-            data + start, data + start, end - start,
-            <const unsigned char *>PyBytes_AS_STRING(key), offset,
-        )
-    return 0
+cdef inline bint xor_ascii(
+    unsigned char *target, const unsigned char *source, Py_ssize_t length, const unsigned char *key,
+) noexcept nogil:
+    # Whether it was ASCII all over; it stops soon when not.
+    cdef Py_ssize_t position = 0, stop, i
+    cdef unsigned char every
+    while position < length:
+        stop = min(position + 1024, length)
+        xor_loop(target + position, source + position, stop - position, key, 0)
+        every = 0
+        for i in range(position, stop):
+            every |= target[i]
+        if every & 0x80:
+            return False
+        position = stop
+    return True
 
 
 cdef inline Py_ssize_t header_size(Py_ssize_t length) noexcept:
@@ -84,12 +95,44 @@ cdef inline bytes masked_frame(int first, bytes key, bytes payload):
     return frame
 
 
-cdef inline bytes take_bytes(bytearray buffer, Py_ssize_t start, Py_ssize_t end):
-    return PyBytes_FromStringAndSize(PyByteArray_AS_STRING(buffer) + start, end - start)
+cdef inline bytes take_bytes(bytearray buffer, Py_ssize_t start, Py_ssize_t end, bint masked):
+    cdef const unsigned char *source = <unsigned char *>PyByteArray_AS_STRING(buffer) + start
+    cdef bytes payload = PyBytes_FromStringAndSize(NULL, end - start)
+    cdef unsigned char *target = <unsigned char *>PyBytes_AS_STRING(payload)
+    if masked:
+        xor_loop(target, source, end - start, source - 4, 0)
+    else:
+        memcpy(target, source, end - start)
+    return payload
 
 
-cdef inline str take_text(bytearray buffer, Py_ssize_t start, Py_ssize_t end):
-    return PyUnicode_DecodeUTF8(PyByteArray_AS_STRING(buffer) + start, end - start, NULL)
+cdef inline str take_text(bytearray buffer, Py_ssize_t start, Py_ssize_t end, bint masked):
+    cdef const unsigned char *source = <unsigned char *>PyByteArray_AS_STRING(buffer) + start
+    cdef Py_ssize_t length = end - start
+    cdef object text
+    cdef bytes payload
+    if not masked:
+        return PyUnicode_DecodeUTF8(<const char *>source, length, NULL)
+    if length > 1:
+        # Mostly it is ASCII, which can be unmasked to where it stays.
+        text = PyUnicode_New(length, 127)
+        if xor_ascii(<unsigned char *>PyUnicode_DATA(text), source, length, source - 4):
+            return <str>text
+    payload = take_bytes(buffer, start, end, masked)
+    return PyUnicode_DecodeUTF8(PyBytes_AS_STRING(payload), length, NULL)
+
+
+cdef inline bytes take_piece(
+    bytearray buffer, Py_ssize_t start, Py_ssize_t end, bytes key, Py_ssize_t offset
+):
+    cdef const unsigned char *source = <unsigned char *>PyByteArray_AS_STRING(buffer) + start
+    cdef bytes piece = PyBytes_FromStringAndSize(NULL, end - start)
+    cdef unsigned char *target = <unsigned char *>PyBytes_AS_STRING(piece)
+    if PyBytes_GET_SIZE(key):
+        xor_loop(target, source, end - start, <const unsigned char *>PyBytes_AS_STRING(key), offset)
+    else:
+        memcpy(target, source, end - start)
+    return piece
 
 
 # A payload is a bytes object that nobody else has seen while it is written to.

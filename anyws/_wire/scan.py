@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         def whole(self, data: bytes, limit: int, text: bool) -> str | bytes | None: ...
 
 
-__all__ = ["scan", "unmask"]
+__all__ = ["scan", "take_piece"]
 
 
 def scan(
@@ -44,7 +44,7 @@ def scan(
     """Append the whole messages at the front of ``buffer[start:end]`` to ``messages``.
 
     Args:
-        buffer: what was received; payloads are unmasked in place.
+        buffer: what was received.
         start: where the first frame begins.
         end: where the received bytes end.
         masked: whether frames must be masked (they come from a client).
@@ -80,31 +80,24 @@ def scan(
             payload += 4
         if length > limit or length > end - payload:
             break
-        if masked:
-            key = mask.take_bytes(buffer, payload - 4, payload)
-            mask.xor_in_place(buffer, payload, payload + length, key, 0)
         if not plain:
-            piece = mask.take_bytes(buffer, payload, payload + length)
+            piece = mask.take_bytes(buffer, payload, payload + length, masked)
             message = None if inflater is None else inflater.whole(piece, limit, first == 0xC1)
             if message is not None:
                 messages.append(message)
                 return payload + length
-            if masked:
-                mask.xor_in_place(buffer, payload, payload + length, key, 0)
             break
         if first == 0x82:
-            messages.append(mask.take_bytes(buffer, payload, payload + length))
+            messages.append(mask.take_bytes(buffer, payload, payload + length, masked))
         else:
             try:
-                messages.append(mask.take_text(buffer, payload, payload + length))
+                messages.append(mask.take_text(buffer, payload, payload + length, masked))
             except UnicodeDecodeError:
-                if masked:
-                    mask.xor_in_place(buffer, payload, payload + length, key, 0)
                 break
         position = payload + length
     return position
 
 
-def unmask(buffer: bytearray, start: int, end: int, key: bytes, offset: int) -> None:
-    """Unmask ``buffer[start:end]``, which begins at byte ``offset`` of its frame's payload."""
-    mask.xor_in_place(buffer, start, end, key, offset)
+def take_piece(buffer: bytearray, start: int, end: int, key: bytes, offset: int) -> bytes:
+    """Copy ``buffer[start:end]``, unmasked if there is a key; it begins at byte ``offset`` of its payload."""
+    return mask.take_piece(buffer, start, end, key, offset)

@@ -191,7 +191,7 @@ class Inbound:
         self.pings.clear()
 
     def receive_data(self, buffer: bytearray, end: int) -> None:
-        """Parse ``buffer[:end]``, which is overwritten in doing so.
+        """Parse ``buffer[:end]``.
 
         Never raises for what the peer sent: a violation is kept in ``failure``.
         """
@@ -374,9 +374,7 @@ class Inbound:
             if not self._remaining:
                 message.finish_payload()
         else:
-            if self._masked:
-                wire.unmask(buffer, position, stop, self._key, offset)
-            piece = bytes(memoryview(buffer)[position:stop])
+            piece = wire.take_piece(buffer, position, stop, self._key, offset)
             message.take(piece, last=self._final and not self._remaining)
         self._deliver(message)
         return stop
@@ -384,10 +382,8 @@ class Inbound:
     # Control frames
 
     def _take_control(self, opcode: int, buffer: bytearray, start: int, length: int) -> None:
-        end = start + length
-        if self._masked:
-            wire.unmask(buffer, start, end, bytes(buffer[start - 4 : start]), 0)
-        payload = bytes(buffer[start:end])
+        key = bytes(buffer[start - 4 : start]) if self._masked else b""
+        payload = wire.take_piece(buffer, start, start + length, key, 0)
         if opcode == Opcode.PONG:
             self.pongs.append(payload)
         elif opcode == Opcode.PING:

@@ -14,15 +14,15 @@ def naive(payload, key, offset=0):
 
 
 @pytest.mark.parametrize("offset", range(8))
-def test_unmask(offset):
+def test_pieces_of_a_payload(offset):
     for length in (*range(70), 255, 256, 1000):
         payload = bytes(range(256)) * 4
         buffer = bytearray(b"before" + payload[:length] + b"after")
-        scan.unmask(buffer, 6, 6 + length, KEY, offset)
-        assert buffer == b"before" + naive(payload[:length], KEY, offset) + b"after"
-        plain = bytearray(payload[:length])
-        mask.xor_in_place(plain, 0, length, KEY, offset)
-        assert plain == naive(payload[:length], KEY, offset)
+        expected = naive(payload[:length], KEY, offset)
+        assert scan.take_piece(buffer, 6, 6 + length, KEY, offset) == expected
+        assert mask.take_piece(buffer, 6, 6 + length, KEY, offset) == expected
+        assert scan.take_piece(buffer, 6, 6 + length, b"", offset) == payload[:length]
+        assert buffer == b"before" + payload[:length] + b"after"
 
 
 @pytest.mark.parametrize(
@@ -123,3 +123,25 @@ def test_a_compressed_message_that_is_left(first):
     assert scan.scan(buffer, 0, len(buffer), True, 1000, messages, inflater) == 0
     assert (messages, buffer) == ([], data)
     assert len(inflater.asked) == (first == 0xC1)
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 7, 1023, 1024, 1025, 5000])
+@pytest.mark.parametrize("key", [KEY, None])
+def test_text_of_every_kind(size, key):
+    texts = [
+        "x" * size,
+        *("x" * at + other + "x" * (size - at) for at in (0, size) for other in "é€\U0001f600"),
+    ]
+    data = b"".join(header.frame(0x81, text.encode(), key) for text in texts)
+    messages = []
+    buffer = bytearray(data)
+    assert scan.scan(buffer, 0, len(buffer), key is not None, 10_000, messages, None) == len(data)
+    assert messages == texts
+    assert [text.isascii() for text in messages] == [True] + [False] * 6
+    assert [hash(text) for text in messages] == [hash(text) for text in texts]
+    for text in texts:
+        bad = header.frame(0x81, text.encode()[:-1] + b"\xff", key)
+        buffer = bytearray(bad)
+        if text:
+            assert scan.scan(buffer, 0, len(buffer), key is not None, 10_000, messages, None) == 0
+        assert buffer == bad
