@@ -16,6 +16,7 @@ from anyws.net.listening import bind, unlink_socket
 from anyws.net.network import current_network
 from anyws.net.stream import StreamTransport
 from anyws.stream.budget import ByteBudget
+from anyws.stream.deadlines import Deadlines
 from anyws.stream.lifetime import ConnectionLifetime, sole_exception
 from anyws.stream.opening import Refused, ServerOpening
 from anyws.stream.options import ConnectionOptions, check_handler
@@ -64,6 +65,8 @@ class Server:
         self._addresses = [sock.getsockname() for sock in sockets]
         self._task_group = task_group
         self._ticker = Ticker(task_group, accepting.options)
+        if accepting.open_timeout is not None:
+            accepting.deadlines = Deadlines(task_group, accepting.open_timeout)
         self._listening: Listening | None = None
         self._clients: set[WebSocket] = set()
         self._max_connections = max_connections

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from anyws.core.handshake.upgrade import Acceptance
     from anyws.net.transport import Transport
     from anyws.stream.budget import ByteBudget
+    from anyws.stream.deadlines import Deadlines
 
     ProcessRequest = Callable[[Request], Response | Awaitable[Response | None] | None]
 
@@ -168,6 +169,8 @@ class ServerOpening:
         self.options = options
         self.budget = budget
         self.open_timeout = open_timeout
+        #: What keeps ``open_timeout`` where ``abort`` ends a transport at once; elsewhere a scope does.
+        self.deadlines: Deadlines | None = None
         self.ssl_context = ssl_context
         self._subprotocols = tuple(subprotocols)
         self._select_subprotocol = select_subprotocol
@@ -191,12 +194,10 @@ class ServerOpening:
             origins=self._origins,
             secure=self.ssl_context is not None,
         )
-        scope = anyio.move_on_after(self.open_timeout)
-        outcome: Response | Acceptance | None = None
         reason = ""
+        outcome: Response | Acceptance | None
         try:
-            with scope:
-                outcome = await self._decide(transport, handshake)
+            outcome = await self._decide_in_time(transport, handshake)
         except InvalidHandshake as error:
             outcome, reason = error_response(error), f": {error}"
         except anyio.EndOfStream:
@@ -239,6 +240,25 @@ class ServerOpening:
         """
         response = Response(503, body="The server has no room for another connection.\n")
         await self._answer(transport, response.serialize(), linger=linger)
+
+    async def _decide_in_time(
+        self, transport: Transport, handshake: ServerHandshake
+    ) -> Response | Acceptance | None:
+        """Receive the request; return what to answer, ``None`` when it did not come in time."""
+        deadlines = self.deadlines
+        if deadlines is None or self._process_request is not None:
+            with anyio.move_on_after(self.open_timeout):
+                return await self._decide(transport, handshake)
+            return None
+        deadline = deadlines.start(transport)
+        try:
+            return await self._decide(transport, handshake)
+        except anyio.BrokenResourceError:
+            if deadline.passed:
+                return None
+            raise
+        finally:
+            deadlines.stop(deadline)
 
     async def _decide(
         self, transport: Transport, handshake: ServerHandshake
