@@ -16,3 +16,5 @@ cdef class Connection:
     cdef object _detail
     cdef object _error
     cdef object _began_by_us
+
+    cpdef bint closed_ok(self)

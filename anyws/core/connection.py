@@ -184,15 +184,20 @@ class Connection:
             self._error = error
         self._step(Step.LOST)
 
-    def closed_error(self) -> ConnectionClosed:
-        """Return the exception that tells how the connection ended."""
+    def closed_ok(self) -> bool:
+        """Return whether the connection was closed in good order."""
         received, sent = self.received, self.sent
-        ok = (
+        return (
             received is not None
             and sent is not None
             and received.code in _OK_CODES
             and sent.code in _OK_CODES
         )
+
+    def closed_error(self) -> ConnectionClosed:
+        """Return the exception that tells how the connection ended."""
+        received, sent = self.received, self.sent
+        ok = self.closed_ok()
         kind = ConnectionClosedOK if ok else ConnectionClosedError
         cause = self._cause or CloseCause.CONNECTION_LOST
         error = kind(received, sent, cause, self._began_by_us, self._detail, self.name())

@@ -8,7 +8,7 @@ violation; it puts our answer into the write buffer, and a server's end of the s
 none is out, the peer's, the end of the TCP stream, each within the one timeout, then the
 transport is closed. A second caller waits for the first. Cancelled or out of time, it
 drops the connection; so closing always ends. A server's own closing is shielded, in the scopes that keep the
-time, since each scope costs as much as a system call.
+time. Each scope costs as much as a system call, so there is none where the peer only has to end TCP.
 
 The server ends the TCP stream first and then reads until the client has (section 7.1.1): closing
 a socket on which input waits would send a reset, which may overtake the close frame.
@@ -32,14 +32,15 @@ if TYPE_CHECKING:
 
     from anyws.core.connection import Connection
     from anyws.net.transport import Transport
+    from anyws.stream.deadlines import Deadlines
     from anyws.stream.receiver import Receiver
     from anyws.stream.transport_receiver import TransportReceiver
     from anyws.stream.write_buffer import WriteBuffer
 
-__all__ = ["Closing"]
+__all__ = ["LINGER", "Closing"]
 
 #: Seconds that the peer has to end TCP after both close frames.
-_LINGER = 1.0
+LINGER = 1.0
 #: What a stream raises when it is lost; anything else is unexpected.
 _LOSSES = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError)
 
@@ -56,6 +57,7 @@ class Closing:
 
     Args:
         timeout: seconds that the closing handshake and the end of TCP may take together.
+        lingering: what drops a transport whose peer has not ended TCP after ``LINGER`` seconds.
         on_ended: what to call when the peer's close frame or violation has taken effect.
         on_closed: what to call when the transport is closed.
     """
@@ -64,6 +66,7 @@ class Closing:
         "_closed",
         "_connection",
         "_done",
+        "_lingering",
         "_on_closed",
         "_on_ended",
         "_receiver",
@@ -79,6 +82,7 @@ class Closing:
         connection: Connection,
         transport: Transport,
         timeout: float,
+        lingering: Deadlines,
         on_ended: Callable[[], None],
         on_closed: Callable[[], None],
     ) -> None:
@@ -88,6 +92,7 @@ class Closing:
         self._receiver: Receiver
         self._write_buffer: WriteBuffer
         self.timeout = timeout
+        self._lingering = lingering
         self._on_ended = on_ended
         self._on_closed = on_closed
         #: Whether some task closes the connection, which has a time limit of its own.
@@ -170,7 +175,8 @@ class Closing:
             code: the close code to send.
             reason: the reason to send.
             cause: why it is closed.
-            shield: whether it goes on when the caller is cancelled; there need not be a checkpoint then.
+            shield: whether it goes on when the caller is cancelled, which is then told after it at the
+                latest; there need not be a checkpoint.
 
         Raises:
             ValueError: the code or the reason may not be sent; nothing has happened then.
@@ -257,9 +263,16 @@ class Closing:
         failed = connection.received is None
         if connection.role is Role.SERVER or failed:
             transport.write_eof()
+        at_once = transport.closes_at_once and not transport.unsent
+        if shield and at_once and not failed and self.timeout >= LINGER:
+            await self._linger(now)
+            # Before the transport says that it is lost, which is no news then.
+            self._finish()
+            transport.abort()
+            return True
         waiting = True
         while waiting:
-            linger = min(deadline, now + _LINGER)
+            linger = min(deadline, now + LINGER)
             with anyio.CancelScope(deadline=linger, shield=shield) as scope:
                 await receiver.end()
             if scope.cancelled_caught and linger == deadline:
@@ -268,14 +281,25 @@ class Closing:
             waiting = scope.cancelled_caught and (failed or transport.unsent > 0)
             if waiting:
                 now = anyio.current_time()
-        if shield and transport.closes_at_once and not transport.unsent:
-            # Before the transport says that it is lost, which is no news then.
-            self._finish()
-            transport.abort()
-            return True
         with anyio.CancelScope(deadline=deadline, shield=shield) as scope:
             await transport.aclose()
         return not scope.cancelled_caught
+
+    async def _linger(self, now: float) -> None:
+        """Wait a while for the end of TCP, whether or not this is cancelled."""
+        source, receiver = self._source, self._receiver
+        if source.eof or source.lost:
+            return
+        deadline = self._lingering.start(self._transport)
+        try:
+            await receiver.end()
+        except BaseException:
+            # A scope from the beginning would cost every connection what only a server that ends needs.
+            with anyio.CancelScope(deadline=now + LINGER, shield=True):
+                await receiver.end()
+            raise
+        finally:
+            self._lingering.stop(deadline)
 
     @property
     def unfinished(self) -> bool:

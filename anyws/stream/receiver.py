@@ -22,7 +22,6 @@ from anyio.lowlevel import checkpoint
 
 from anyws.core.message import Discard
 from anyws.enums import DataType
-from anyws.errors import ConnectionClosedOK
 from anyws.stream.reader import WebSocketReader
 
 if TYPE_CHECKING:
@@ -172,10 +171,9 @@ class Receiver:
 
     def _raise_closed(self, iterating: bool) -> NoReturn:
         self._closing.reach_end()
-        error = self._connection.closed_error()
-        if iterating and isinstance(error, ConnectionClosedOK):
+        if iterating and self._connection.closed_ok():
             raise StopAsyncIteration
-        raise error
+        raise self._connection.closed_error()
 
     # Bytes
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from anyws.stream import closing
+from anyws.stream.deadlines import Deadlines
 from anyws.stream.keepalive import tick_length
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ class Ticker:
         self.length = tick_length(options.ping_interval, options.ping_timeout)
         self._running = False
         self.connections: set[WebSocket] = set()
+        #: What drops connections whose peers do not end TCP.
+        self.lingering = Deadlines(task_group, closing.LINGER)
 
     def add(self, websocket: WebSocket) -> None:
         """Look after ``websocket`` until ``discard``."""

@@ -97,7 +97,12 @@ class WebSocket(ObjectStream["str | bytes"]):
         self._pings = Pings()
         self._keepalive = Keepalive(options.ping_interval, options.ping_timeout)
         self._closing = Closing(
-            connection, transport, options.close_timeout, self._pings.wake, self._closed
+            connection,
+            transport,
+            options.close_timeout,
+            ticker.lingering,
+            self._pings.wake,
+            self._closed,
         )
         lock = SendLock()
         self._write_buffer = WriteBuffer(connection, transport, lock, turns, budget)

@@ -117,7 +117,7 @@ async def test_closed_in_the_middle_of_a_message(raw_client):
 @pytest.mark.parametrize("deflate", [False, True])
 async def test_a_server_keeps_tcp_open(raw_server, monkeypatch, deflate):
     """After both close frames a client waits a second for the server's end of TCP, not ``close_timeout``."""
-    monkeypatch.setattr(closing, "_LINGER", 0.01)
+    monkeypatch.setattr(closing, "LINGER", 0.01)
     compression = "deflate" if deflate else None
     async with raw_server(close_timeout=60, compression=compression) as (websocket, peer):
         await peer.send_frame(0x88, b"\x03\xe8")
@@ -127,6 +127,42 @@ async def test_a_server_keeps_tcp_open(raw_server, monkeypatch, deflate):
             await websocket.aclose()
         assert await peer.receive_close() == (1000, "")
         await peer.receive_eof()
+
+
+async def test_a_client_keeps_tcp_open(serving, until, monkeypatch):
+    """After both close frames a server waits a second for the client's end of TCP, not ``close_timeout``."""
+    monkeypatch.setattr(closing, "LINGER", 0.01)
+    async with serving(close_timeout=60) as serve, serve.peer() as peer:
+        await peer.send_close()
+        assert await peer.receive_close() == (1000, "")
+        await peer.receive_eof()
+        await until(lambda: serve.server._connections == 0)
+
+
+async def test_a_server_ends_while_it_waits_for_the_end_of_tcp(serving, until, monkeypatch):
+    """The client has its time all the same, so that no reset overtakes the close frame."""
+    monkeypatch.setattr(closing, "LINGER", 60)
+    over = False
+    async with anyio.create_task_group() as tg:
+
+        async def serve_for_a_while(*, task_status):
+            nonlocal over
+            with anyio.CancelScope() as scope:
+                async with serving(close_timeout=60) as serve:
+                    task_status.started((serve, scope))
+                    await anyio.sleep_forever()
+            over = True
+
+        serve, scope = await tg.start(serve_for_a_while)
+        async with serve.peer() as peer:
+            await peer.send_close()
+            assert await peer.receive_close() == (1000, "")
+            await peer.receive_eof()
+            await until(lambda: serve.server._ticker.lingering._pending)
+            scope.cancel()
+            await anyio.wait_all_tasks_blocked()
+            assert not over
+        await until(lambda: over)
 
 
 @pytest.mark.parametrize("violation", [b"\x83\x00", b"\x81\x01\xff", b"\x80\x00", b"\x88\x01x"])
