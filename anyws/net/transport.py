@@ -29,7 +29,7 @@ from anyio.abc import ByteStream
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-__all__ = ["HIGH_WATER", "Receiver", "Transport", "scratch"]
+__all__ = ["HIGH_WATER", "NOBODY", "Receiver", "Transport", "scratch"]
 
 #: Bytes of unsent output above which a transport is clogged, unless set.
 HIGH_WATER = 65536
@@ -104,6 +104,11 @@ class _Collector:
     def connection_lost(self, error: Exception | None) -> None:
         self.lost = True
         self.error = error
+
+
+#: The receiver of transports that are closed: whoever held them until then need not be kept by them.
+NOBODY = _Collector()
+NOBODY.lost = True
 
 
 class Transport(ByteStream):

@@ -26,6 +26,7 @@ from anyws.core.connection import close_payload
 from anyws.core.message import Discard
 from anyws.enums import CloseCode, Role, State
 from anyws.errors import CloseCause
+from anyws.net.transport import NOBODY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +51,10 @@ def _described(error: BaseException) -> str:
     while not str(error) and error.__cause__ is not None:
         error = error.__cause__
     return str(error) or type(error).__name__
+
+
+def _do_nothing() -> None:
+    """Stand in for who need not be told any more."""
 
 
 class Closing:
@@ -269,6 +274,7 @@ class Closing:
             # Before the transport says that it is lost, which is no news then.
             self._finish()
             transport.abort()
+            self._let_go()
             return True
         waiting = True
         while waiting:
@@ -300,6 +306,15 @@ class Closing:
             raise
         finally:
             self._lingering.stop(deadline)
+
+    def _let_go(self) -> None:
+        """Break the circles between the parts of a connection that is over, so that no collector has to.
+
+        To find the circles of a server's connections took a twentieth of what opening and closing them cost.
+        """
+        self._on_ended = self._on_closed = _do_nothing
+        self._transport.attach(NOBODY)
+        del self._receiver
 
     @property
     def unfinished(self) -> bool:

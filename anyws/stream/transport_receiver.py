@@ -32,6 +32,10 @@ _SMALL_READS = 16
 _SMALL_SIZE = len(scratch.small_view)
 
 
+def _do_nothing() -> None:
+    """Stand in for who was told."""
+
+
 class TransportReceiver:
     """Feeds the core of one open connection with what its transport receives.
 
@@ -160,7 +164,9 @@ class TransportReceiver:
         self.lost = True
         if self.error is None:
             self.error = error
-        self._on_lost()
+        # The connection refers to this, and this need not refer to it any more.
+        on_lost, self._on_lost = self._on_lost, _do_nothing
+        on_lost()
 
     @property
     def finished(self) -> bool:

@@ -1,5 +1,9 @@
 """Closing twice, at once, in the middle of everything else, and with a peer that does its own."""
 
+import gc
+import weakref
+from functools import partial
+
 import anyio
 import pytest
 
@@ -163,6 +167,62 @@ async def test_a_server_ends_while_it_waits_for_the_end_of_tcp(serving, until, m
             await anyio.wait_all_tasks_blocked()
             assert not over
         await until(lambda: over)
+
+
+async def test_a_closed_connection_leaves_no_circles(serving, until):
+    """Its memory is free when its handler has ended; the garbage collector need not look for it."""
+    references = []
+
+    async def handler(websocket):
+        references.append(weakref.ref(websocket))
+        async for message in websocket:
+            await websocket.send(message)
+
+    gc.disable()
+    try:
+        async with serving(handler) as serve:
+            async with serve.peer() as peer:
+                await peer.send_frame(0x81, b"x")
+                assert (await peer.receive_frame()).payload == b"x"
+                await peer.send_close()
+                assert await peer.receive_close() == (1000, "")
+            await until(lambda: serve.server._connections == 0)
+            await until(lambda: references[0]() is None)
+    finally:
+        gc.enable()
+
+
+async def test_a_connection_can_be_asked_when_it_is_closed(serving, until):
+    """Whatever is done with one that its server has closed, and that somebody has kept."""
+    kept = []
+
+    async def handler(websocket):
+        kept.append(websocket)
+        await websocket.receive()
+
+    async with serving(handler) as serve:
+        async with serve.peer() as peer:
+            await peer.send_frame(0x81, b"x")
+            await peer.receive_close()
+            await peer.send_close()
+            await peer.receive_eof()
+        await until(lambda: serve.server._connections == 0)
+        (websocket,) = kept
+        await websocket.close()
+        await websocket.aclose()
+        await websocket.send_eof()
+        websocket.drop(CloseCause.ABORTED)
+        websocket.make_room("")
+        for call in (websocket.receive, websocket.ping, partial(websocket.send, "late")):
+            with pytest.raises(anyws.ConnectionClosedOK):
+                await call()
+        assert (websocket.close_code, websocket.state, websocket.buffered) == (
+            1000,
+            State.CLOSED,
+            0,
+        )
+        assert websocket.remote_address[0] == "127.0.0.1"
+        assert websocket.statistics().messages_received == 1
 
 
 @pytest.mark.parametrize("violation", [b"\x83\x00", b"\x81\x01\xff", b"\x80\x00", b"\x88\x01x"])
