@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, cast
 import anyio.lowlevel
 from anyio.abc import SocketAttribute
 
+from anyws.net import _poller
 from anyws.net._happy_eyeballs import connect_socket
+from anyws.net._poller import Poller
 from anyws.net._reading_waiter import ReadingWaiter
 from anyws.net._selector import SelectorListening, SelectorTransport
 from anyws.net._socket import prepare_socket
@@ -218,6 +220,9 @@ class _Tasks:
         self._failed = anyio.Event()
         self._idle = anyio.Event()
 
+    def __len__(self) -> int:
+        return len(self._tasks)
+
     def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run ``coroutine`` in a task."""
         task = asyncio.get_running_loop().create_task(self._run(coroutine))
@@ -266,6 +271,20 @@ def _says_when_ready(loop: asyncio.AbstractEventLoop) -> bool:
     """Tell whether ``loop`` says when a socket is ready; proactors read and write instead."""
     uvloop = type(loop).__module__.startswith("uvloop")
     return uvloop or isinstance(loop, asyncio.SelectorEventLoop)
+
+
+def _poller_of(loop: asyncio.AbstractEventLoop) -> Poller | None:
+    """Return what watches a server's many connections in place of ``loop``, where that pays."""
+    if not (_poller.HAS_EPOLL and isinstance(loop, asyncio.SelectorEventLoop)):
+        return None
+
+    def begin(poller: Poller) -> None:
+        loop.add_reader(poller.descriptor, poller.poll)
+
+    def end(poller: Poller) -> None:
+        loop.remove_reader(poller.descriptor)
+
+    return Poller(begin, end)
 
 
 class AsyncioNetwork:
@@ -343,9 +362,11 @@ class AsyncioNetwork:
                 tasks.start(accepted(secured))
 
         if _says_when_ready(loop):
+            poller = _poller_of(loop)
 
             def accepted_socket(sock: socket.socket) -> None:
-                connected(SelectorTransport(prepare_socket(sock)))
+                watcher = poller if len(tasks) >= _poller.FEW else None
+                connected(SelectorTransport(prepare_socket(sock), watcher))
 
             return SelectorListening(sockets, accepted_socket, tasks.fail)
         servers = []

@@ -6,5 +6,6 @@ cdef class SelectorCore(SocketCore):
     cdef public int _number
     cdef public ReadingWaiter _reading_waiter
     cdef public bint _ended
+    cdef object _poller
 
-    cpdef _readable(self)
+    cpdef readable(self)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Awaitable, Callable, Sequence
 
+    from anyws.net._poller import Poller
 
 __all__ = ["SelectorListening", "SelectorTransport"]
 
@@ -38,11 +39,12 @@ class SelectorCore(SocketCore):
 
     Args:
         sock: a connected, non-blocking socket.
+        poller: what watches it in place of the loop.
     """
 
-    __slots__ = ("_ended", "_loop", "_number", "_reading_waiter")
+    __slots__ = ("_ended", "_loop", "_number", "_poller", "_reading_waiter")
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, poller: Poller | None) -> None:
         super().__init__(sock)
         # Asked for a socket that it does not know, the loop's selector puts its name into an error,
         # and for that the system is asked for both addresses.
@@ -50,8 +52,11 @@ class SelectorCore(SocketCore):
         self._loop = asyncio.get_running_loop()
         self._reading_waiter = ReadingWaiter(self._loop)
         self._ended = False
+        self._poller = poller
+        self.paused = True
 
-    def _readable(self) -> None:
+    def readable(self) -> None:
+        """Read what has come."""
         receiver = self._receiver
         waiter = self._reading_waiter
         if not waiter.waiting and receiver.full:
@@ -73,12 +78,18 @@ class SelectorCore(SocketCore):
     def pause_reading(self) -> None:
         if not self.paused:
             self.paused = True
-            self._loop.remove_reader(self._number)
+            if self._poller is None:
+                self._loop.remove_reader(self._number)
+            else:
+                self._poller.unwatch(self._number)
 
     def resume_reading(self) -> None:
         if self.paused and not (self._ended or self._closed):
             self.paused = False
-            self._loop.add_reader(self._number, self._readable)
+            if self._poller is None:
+                self._loop.add_reader(self._number, self.readable)
+            else:
+                self._poller.watch(self._number, self)
 
     def _write_when_possible(self) -> None:
         self._loop.add_writer(self._number, self._writable)
@@ -99,14 +110,15 @@ class SelectorTransport(SelectorCore, SocketTransport):
 
     Args:
         sock: a connected, non-blocking socket; it is owned from now on.
+        poller: what watches it in place of the loop.
     """
 
     reads_by_itself = True
 
-    def __init__(self, sock: socket.socket) -> None:
-        SelectorCore.__init__(self, sock)
+    def __init__(self, sock: socket.socket, poller: Poller | None = None) -> None:
+        SelectorCore.__init__(self, sock, poller)
         Transport.__init__(self)
-        self._loop.add_reader(self._number, self._readable)
+        self.resume_reading()
 
     def receive_more(self) -> Awaitable[None]:
         if self._closed:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import trio
 
+from anyws.net import _poller
+from anyws.net._poller import Poller
 from anyws.net._socket import SocketTransport, prepare_socket
 from anyws.net.tls import accept_tls, context_or_default, start_tls
 
@@ -132,6 +134,109 @@ class TrioTransport(SocketTransport):
         self._next_round.call_soon(callback)
 
 
+class PolledTransport(TrioTransport):
+    """A plain socket of a busy server: a ``Poller`` tells when it can be read, and it reads by itself.
+
+    Args:
+        sock: a connected, non-blocking socket; it is owned from now on.
+        task_group: as for ``TrioTransport``.
+        next_round: as for ``TrioTransport``.
+        poller: what watches the socket.
+    """
+
+    reads_by_itself = True
+
+    def __init__(
+        self, sock: socket.socket, task_group: TaskGroup, next_round: _NextRound, poller: Poller
+    ) -> None:
+        super().__init__(sock, task_group, next_round)
+        self._poller = poller
+        self._number = sock.fileno()
+        self._ended = False
+        self._waiting: trio.lowlevel.Task | None = None
+        self.paused = True
+        self.resume_reading()
+
+    def readable(self) -> None:
+        """Read what has come."""
+        if self._waiting is None and self._receiver.full:
+            self.pause_reading()
+            return
+        try:
+            if self._receive():
+                self._wake_reader()
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as error:
+            self._lose(error)
+
+    async def receive_more(self) -> None:
+        if self._waiting is not None:
+            raise anyio.BusyResourceError("receiving from")
+        if self._closed:
+            await trio.lowlevel.checkpoint()
+            return
+        self._waiting = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(self._abort)
+
+    def _abort(self, _raise_cancel: object) -> trio.lowlevel.Abort:
+        self._waiting = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def _wake_reader(self) -> None:
+        if self._waiting is not None:
+            task, self._waiting = self._waiting, None
+            trio.lowlevel.reschedule(task)
+
+    def pause_reading(self) -> None:
+        if not self.paused:
+            self.paused = True
+            self._poller.unwatch(self._number)
+
+    def resume_reading(self) -> None:
+        if self.paused and not (self._ended or self._closed):
+            self.paused = False
+            self._poller.watch(self._number, self)
+
+    def _end(self) -> None:
+        self.pause_reading()
+        self._ended = True
+        super()._end()
+
+    def _stop_waiting(self) -> None:
+        self.pause_reading()
+        self._wake_reader()
+        super()._stop_waiting()
+
+
+class _PollerTask:
+    """Runs a ``Poller`` in a task, which is there while there is something to watch.
+
+    It is shielded, since connections are read to their end when their tasks are cancelled.
+    """
+
+    def __init__(self, task_group: TaskGroup) -> None:
+        self._task_group = task_group
+        self._running = False
+        self._scope = trio.CancelScope()
+
+    def begin(self, poller: Poller) -> None:
+        if not self._running:
+            self._running = True
+            self._task_group.start_soon(self._run, poller)
+
+    def end(self, _poller: Poller) -> None:
+        self._scope.cancel()
+
+    async def _run(self, poller: Poller) -> None:
+        while not poller.idle:
+            with trio.CancelScope(shield=True) as self._scope:
+                while True:
+                    await trio.lowlevel.wait_readable(poller.descriptor)
+                    poller.poll()
+        self._running = False
+
+
 class _Listening:
     def __init__(self, scope: anyio.CancelScope, sockets: Sequence[socket.socket]) -> None:
         self._scope = scope
@@ -201,6 +306,10 @@ class TrioNetwork:
         handshake_timeout: float,
     ) -> _Listening:
         scope = anyio.CancelScope()
+        poller: Poller | None = None
+        if _poller.HAS_EPOLL:
+            task = _PollerTask(self._task_group)
+            poller = Poller(task.begin, task.end)
 
         async def accept(listener: socket.socket) -> None:
             # Straight into the nursery: anyio's wrapper takes 1 KB for each connection's task.
@@ -209,8 +318,14 @@ class TrioNetwork:
             if scope.cancel_called:
                 # The sockets were closed before this task had its first turn.
                 return
+
+            def started(sock: socket.socket) -> None:
+                many = poller is not None and len(nursery.child_tasks) >= _poller.FEW
+                transport = self._transport(sock, poller if many else None)
+                nursery.start_soon(connected, transport)
+
             with scope:
-                await self._accept(listener, lambda new: nursery.start_soon(connected, new))
+                await self._accept(listener, started)
 
         async def connected(transport: Transport) -> None:
             if ssl_context is not None:
@@ -225,17 +340,21 @@ class TrioNetwork:
             self._task_group.start_soon(accept, sock)
         return _Listening(scope, sockets)
 
+    def _transport(self, sock: socket.socket, poller: Poller | None) -> TrioTransport:
+        prepare_socket(sock)
+        if poller is None:
+            return TrioTransport(sock, self._task_group, self._next_round)
+        return PolledTransport(sock, self._task_group, self._next_round, poller)
+
     async def _accept(
-        self, listener: socket.socket, connected: Callable[[TrioTransport], object]
+        self, listener: socket.socket, started: Callable[[socket.socket], object]
     ) -> None:
         while True:
             try:
                 await trio.lowlevel.wait_readable(listener)
                 while True:
                     sock, _ = listener.accept()
-                    connected(
-                        TrioTransport(prepare_socket(sock), self._task_group, self._next_round)
-                    )
+                    started(sock)
             except (BlockingIOError, ConnectionAbortedError):
                 continue
             except trio.ClosedResourceError:

@@ -6,11 +6,13 @@ import socket
 import ssl
 import struct
 from contextlib import asynccontextmanager
+from unittest import mock
 
 import anyio
 import pytest
 import trustme
 
+from anyws.net import _poller
 from anyws.net.network import current_network
 from anyws.net.stream import StreamTransport
 from anyws.net.tls import start_tls
@@ -222,6 +224,13 @@ async def _accepted(tmp_path):
 
 
 @asynccontextmanager
+async def _accepted_among_many(tmp_path):
+    with mock.patch.object(_poller, "FEW", 0):
+        async with _accepted(tmp_path) as (transport, peer):
+            yield transport, peer
+
+
+@asynccontextmanager
 async def _memory(tmp_path):
     one, other = memory_pair()
     async with anyio.create_task_group() as tg:
@@ -251,6 +260,7 @@ KINDS = {
     "tcp": _tcp,
     "unix": _unix,
     "accepted": _accepted,
+    "accepted among many": _accepted_among_many,
     "memory": _memory,
     "tls": _tls,
     "tls over memory": _tls_over_memory,

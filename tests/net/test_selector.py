@@ -231,7 +231,7 @@ async def test_readable_and_yet_nothing_to_read(connected, sink):
     """As after a checksum that was wrong; see BUGS in select(2)."""
     async with connected() as (transport, peer):
         waiting = transport.receive_more()
-        transport._readable()
+        transport.readable()
         assert not waiting.done()
         await peer.send(b"bytes")
         await waiting
