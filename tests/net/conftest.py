@@ -10,13 +10,19 @@ from unittest import mock
 
 import anyio
 import pytest
+import trio
 import trustme
 
 from anyws.net import _poller
+from anyws.net._asyncio import AsyncioTransport
 from anyws.net.network import current_network
 from anyws.net.stream import StreamTransport
 from anyws.net.tls import start_tls
 from anyws.testing import memory_pair
+
+
+def current_backend():
+    return "trio" if trio.lowlevel.in_trio_task() else "asyncio"
 
 
 class Sink:
@@ -245,6 +251,32 @@ async def _tls(tmp_path):
 
 
 @asynccontextmanager
+async def _of_the_loop(tmp_path):
+    """As on Windows, where the loop does not say when a socket is ready."""
+    if current_backend() == "trio":
+        pytest.skip("trio has one kind of transport")
+    with mock.patch("anyws.net._asyncio._says_when_ready", return_value=False):
+        async with _tcp(tmp_path) as (transport, peer):
+            assert isinstance(transport, AsyncioTransport)
+            yield transport, peer
+
+
+@asynccontextmanager
+async def _accepted_by_the_loop(tmp_path):
+    if current_backend() == "trio":
+        pytest.skip("trio has one kind of transport")
+    with mock.patch("anyws.net._asyncio._says_when_ready", return_value=False):
+        async with _accepted(tmp_path) as (transport, peer):
+            yield transport, peer
+
+
+@asynccontextmanager
+async def _tls_of_the_loop(tmp_path):
+    async with _of_the_loop(tmp_path) as (transport, peer):
+        yield await secured(transport, peer)
+
+
+@asynccontextmanager
 async def _tls_over_memory(tmp_path):
     async with _memory(tmp_path) as (transport, peer):
         yield await secured(transport, peer)
@@ -262,7 +294,10 @@ KINDS = {
     "accepted": _accepted,
     "accepted among many": _accepted_among_many,
     "memory": _memory,
+    "of the loop": _of_the_loop,
+    "accepted by the loop": _accepted_by_the_loop,
     "tls": _tls,
+    "tls of the loop": _tls_of_the_loop,
     "tls over memory": _tls_over_memory,
     "tls over tls": _tls_over_tls,
 }
