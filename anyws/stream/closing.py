@@ -201,7 +201,13 @@ class Closing:
             self.reach_end()
             if self._connection.state is State.OPEN:
                 self.fail(code, reason, cause, "")
-            if not await self._close_in_time(shield=shield):
+            if shield and self._only_lingers():
+                await self._linger()
+                # Before the transport says that it is lost, which is no news then.
+                self._finish()
+                self._transport.abort()
+                self._let_go()
+            elif not await self._close_in_time(shield=shield):
                 self.drop(CloseCause.CLOSE_TIMEOUT)
         except BaseException:
             self.drop(CloseCause.ABORTED)
@@ -261,21 +267,16 @@ class Closing:
             await receiver.more_in_background()
         self.reach_end()
 
-    async def _end_stream(self, now: float, deadline: float, *, shield: bool) -> bool:
-        connection, transport, receiver = self._connection, self._transport, self._receiver
+    def _end_sending(self) -> None:
         self._write_buffer.flush()
         self._write_buffer.finished = True
-        failed = connection.received is None
-        if connection.role is Role.SERVER or failed:
-            transport.write_eof()
-        at_once = transport.closes_at_once and not transport.unsent
-        if shield and at_once and not failed and self.timeout >= LINGER:
-            await self._linger(now)
-            # Before the transport says that it is lost, which is no news then.
-            self._finish()
-            transport.abort()
-            self._let_go()
-            return True
+        if self._connection.role is Role.SERVER or self._connection.received is None:
+            self._transport.write_eof()
+
+    async def _end_stream(self, now: float, deadline: float, *, shield: bool) -> bool:
+        transport, receiver = self._transport, self._receiver
+        self._end_sending()
+        failed = self._connection.received is None
         waiting = True
         while waiting:
             linger = min(deadline, now + LINGER)
@@ -291,7 +292,21 @@ class Closing:
             await transport.aclose()
         return not scope.cancelled_caught
 
-    async def _linger(self, now: float) -> None:
+    def _only_lingers(self) -> bool:
+        """End our side; tell whether all that is left is to wait, for ``LINGER`` at most, and to close."""
+        connection, transport = self._connection, self._transport
+        if (
+            connection.received is None
+            or connection.state is not State.CLOSED
+            or connection.inbound.stopped
+            or self.timeout < LINGER
+            or not transport.closes_at_once
+        ):
+            return False
+        self._end_sending()
+        return not transport.unsent
+
+    async def _linger(self) -> None:
         """Wait a while for the end of TCP, whether or not this is cancelled."""
         source, receiver = self._source, self._receiver
         if source.eof or source.lost:
@@ -301,7 +316,7 @@ class Closing:
             await receiver.end()
         except BaseException:
             # A scope from the beginning would cost every connection what only a server that ends needs.
-            with anyio.CancelScope(deadline=now + LINGER, shield=True):
+            with anyio.move_on_after(LINGER, shield=True):
                 await receiver.end()
             raise
         finally:

@@ -121,7 +121,8 @@ class WebSocket(ObjectStream["str | bytes"]):
         received += transport.attach(self._source)
         if frame_log is not None:
             frame_log.received(received)
-        self._source.feed(received)
+        if received:
+            self._source.feed(received)
         ticker.add(self)
         if _logger.isEnabledFor(logging.DEBUG):
             _logger.debug("%s is open", connection.name())

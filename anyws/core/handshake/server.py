@@ -159,11 +159,15 @@ class ServerHandshake:
         if not _KEY.fullmatch(key):
             raise InvalidHandshake("Sec-WebSocket-Key must be 16 bytes in base64")
         # Names may come more than once here; the first place counts.
-        offered = parse_token_list(values.get("sec-websocket-protocol", ()))
-        extensions = parse_extensions(values.get("sec-websocket-extensions", ()))
+        offered: list[str] = []
+        extensions: ExtensionList = []
+        if "sec-websocket-protocol" in values:
+            offered = list(dict.fromkeys(parse_token_list(values["sec-websocket-protocol"])))
+        if "sec-websocket-extensions" in values:
+            extensions = parse_extensions(values["sec-websocket-extensions"])
         if self._origins is not None or "origin" in values:
             check_origin(request, self._origins)
-        self._offer = _Offer(request, key, list(dict.fromkeys(offered)), extensions)
+        self._offer = _Offer(request, key, offered, extensions)
 
     def accept(self, request: Request, headers: HeadersLike = ()) -> Acceptance:
         """Agree to the upgrade (RFC 6455, section 4.2.2).
