@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from anyws.core.fields import close_payload
 from anyws.core.inbound import Inbound
 from anyws.core.outbound import Outbound
-from anyws.core.rules import close_code_is_valid
 from anyws.core.state import TRANSITIONS, Step
 from anyws.enums import CloseCode, Opcode, Role, State
 from anyws.errors import Close, CloseCause, ConnectionClosedError, ConnectionClosedOK
@@ -28,27 +28,11 @@ if TYPE_CHECKING:
     from anyws.errors import ConnectionClosed
     from anyws.limits import Limits
 
-__all__ = ["Connection", "close_payload", "peer_name"]
+__all__ = ["Connection", "peer_name"]
 
 _OK_CODES = frozenset(
     (CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY, CloseCode.NO_STATUS_RECEIVED)
 )
-
-
-def close_payload(code: int, reason: str) -> bytes:
-    """Return the payload of a close frame; code 1005 gives an empty one.
-
-    Raises:
-        ValueError: the code may not be sent, or the reason is over 123 bytes of UTF-8.
-    """
-    if code == CloseCode.NO_STATUS_RECEIVED and not reason:
-        return b""
-    if not close_code_is_valid(code):
-        raise ValueError(f"close code {code} may not be sent; use 1000 to 1014 or 3000 to 4999")
-    encoded = reason.encode()
-    if len(encoded) > 123:
-        raise ValueError(f"a close reason has at most 123 bytes of UTF-8, not {len(encoded)}")
-    return code.to_bytes(2, "big") + encoded
 
 
 def peer_name(address: object) -> str:

@@ -10,8 +10,8 @@ cdef class Inbound:
     cdef public object close
     cdef public object failure
     cdef public bint ended
-    cdef public list pings
-    cdef public list pongs
+    cdef list _pings
+    cdef list _pongs
     cdef public bint hungry
     cdef public bint stopped
     cdef public Py_ssize_t messages_taken
@@ -32,6 +32,9 @@ cdef class Inbound:
     cpdef take(self, Turns turns)
     cpdef drop(self, Py_ssize_t kept)
     cdef bint _is_full(self)
+    cpdef bint has_control_frames(self)
+    cpdef list take_pings(self)
+    cpdef list take_pongs(self)
     cpdef bint has_news(self) except -1
     cpdef bint expects_much(self)
     cpdef Py_ssize_t effort(self) except -1

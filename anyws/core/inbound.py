@@ -32,13 +32,15 @@ from typing import TYPE_CHECKING, Any
 
 import anyws._wire.scan as wire
 from anyws.core import rules
+from anyws.core.fields import extended_length, parse_close
 from anyws.core.message import IncomingMessage
 from anyws.enums import Opcode
-from anyws.errors import Close, ProtocolError
+from anyws.errors import ProtocolError
 
 if TYPE_CHECKING:
     from anyws.core.deflate_streams import Inflater
     from anyws.core.turns import Turns
+    from anyws.errors import Close
     from anyws.limits import Limits
 
 __all__ = ["Inbound"]
@@ -70,6 +72,8 @@ class Inbound:
         "_limits",
         "_masked",
         "_offset",
+        "_pings",
+        "_pongs",
         "_queued",
         "_receive_buffer",
         "_remaining",
@@ -83,8 +87,6 @@ class Inbound:
         "message",
         "messages",
         "messages_taken",
-        "pings",
-        "pongs",
         "stopped",
     )
 
@@ -103,10 +105,9 @@ class Inbound:
         self.failure: ProtocolError | None = None
         #: Whether ``close`` or ``failure`` is set or ``refuse`` was called; nothing is parsed then.
         self.ended = False
-        #: Payloads of pings that want an answer, the latest last.
-        self.pings: list[bytes] = []
-        #: Payloads of pongs that came.
-        self.pongs: list[bytes] = []
+        # An empty list takes 56 bytes of every idle connection.
+        self._pings: list[bytes] | None = None
+        self._pongs: list[bytes] | None = None
         #: Whether somebody waits for the unfinished message to become whole.
         self.hungry = False
         #: Whether received bytes wait here because it became ``full``; ``resume`` takes them.
@@ -141,6 +142,30 @@ class Inbound:
         """Bytes received and not yet taken, as the limit counts them, and those not looked at yet."""
         held = self._queued if self._rest is None else self._queued + len(self._rest)
         return held if self.message is None else held + self.message.held
+
+    @property
+    def pings(self) -> list[bytes]:
+        """Payloads of pings that want an answer, the latest last."""
+        return [] if self._pings is None else self._pings
+
+    @property
+    def pongs(self) -> list[bytes]:
+        """Payloads of pongs that came."""
+        return [] if self._pongs is None else self._pongs
+
+    def has_control_frames(self) -> bool:
+        """Whether there are pings or pongs."""
+        return self._pings is not None or self._pongs is not None
+
+    def take_pings(self) -> list[bytes]:
+        """Return the payloads of the pings, which are answered now."""
+        pings, self._pings = self.pings, None
+        return pings
+
+    def take_pongs(self) -> list[bytes]:
+        """Return the payloads of the pongs, which are looked at now."""
+        pongs, self._pongs = self.pongs, None
+        return pongs
 
     def has_news(self) -> bool:
         """Whether there is something for who waits; a piece of a message that is wanted whole is nothing."""
@@ -188,7 +213,7 @@ class Inbound:
         self.ended = True
         self.stopped = False
         self.message = self._inflater = self._rest = None
-        self.pings.clear()
+        self._pings = None
 
     def receive_data(self, buffer: bytearray, end: int) -> None:
         """Parse ``buffer[:end]``.
@@ -301,7 +326,7 @@ class Inbound:
             header = 4 if length == 126 else 10
             if available < header:
                 return 0
-            length = self._extended_length(buffer, position + 2, header - 2)
+            length = extended_length(bytes(buffer[position + 2 : position + header]))
         key_size = 4 if self._masked else 0
         if opcode < Opcode.CLOSE:
             message = self.message
@@ -335,15 +360,6 @@ class Inbound:
                 raise ProtocolError(rules.CONTINUATION_WITHOUT_MESSAGE)
         elif self.message is not None:
             raise ProtocolError(rules.MESSAGE_INTERRUPTED)
-
-    @staticmethod
-    def _extended_length(buffer: bytearray, start: int, size: int) -> int:
-        length = int.from_bytes(buffer[start : start + size], "big")
-        if length >= 2**63:
-            raise ProtocolError(rules.LENGTH_TOO_LARGE)
-        if length < 126 or (size == 8 and length < 65536):
-            raise ProtocolError(rules.LENGTH_NOT_MINIMAL, f"{length} in {size} bytes")
-        return length
 
     def _begin_frame(self, message: IncomingMessage, length: int, final: bool) -> None:
         message.fragments += 1
@@ -385,25 +401,13 @@ class Inbound:
         key = bytes(buffer[start - 4 : start]) if self._masked else b""
         payload = wire.take_piece(buffer, start, start + length, key, 0)
         if opcode == Opcode.PONG:
-            self.pongs.append(payload)
+            self._pongs = self.pongs
+            self._pongs.append(payload)
         elif opcode == Opcode.PING:
-            self.pings.append(payload)
-            if len(self.pings) > self._limits.pending_pongs:
-                del self.pings[0]
+            self._pings = self.pings
+            self._pings.append(payload)
+            if len(self._pings) > self._limits.pending_pongs:
+                del self._pings[0]
         else:
-            self.close = self._parse_close(payload)
+            self.close = parse_close(payload)
             self.ended = True
-
-    @staticmethod
-    def _parse_close(payload: bytes) -> Close:
-        if not payload:
-            return Close(1005)
-        if len(payload) == 1:
-            raise ProtocolError(rules.CLOSE_PAYLOAD_TOO_SHORT)
-        code = int.from_bytes(payload[:2], "big")
-        if not rules.close_code_is_valid(code):
-            raise ProtocolError(rules.CLOSE_CODE_INVALID, str(code))
-        try:
-            return Close(code, str(payload[2:], "utf-8"))
-        except UnicodeDecodeError as error:
-            raise ProtocolError(rules.TEXT_NOT_UTF8, "in the reason of a close frame") from error

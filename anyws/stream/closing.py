@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.lowlevel
 
-from anyws.core.connection import close_payload
+from anyws.core.fields import close_payload
 from anyws.core.message import Discard
 from anyws.enums import CloseCode, Role, State
 from anyws.errors import CloseCause

@@ -132,7 +132,7 @@ class TransportReceiver:
             self._small_reads = _SMALL_READS
         elif self._small_reads and count >= _SMALL_SIZE:
             self._small_reads -= 1
-        if inbound.pings or inbound.pongs:
+        if inbound.has_control_frames():
             self.answer_control_frames()
         if self._budget is not None:
             self.note_growth()
@@ -186,11 +186,9 @@ class TransportReceiver:
         """Answer pings and hand on pongs; while the output is clogged, pings wait."""
         inbound = self._inbound
         if inbound.pongs:
-            pongs, inbound.pongs = inbound.pongs, []
-            self._pongs_received(pongs)
+            self._pongs_received(inbound.take_pongs())
         if inbound.pings and not self._transport.clogged and self._connection.sent is None:
-            pings, inbound.pings = inbound.pings, []
             outbound = self._connection.outbound
             self._write_buffer.write_control(
-                [outbound.control(Opcode.PONG, ping) for ping in pings]
+                [outbound.control(Opcode.PONG, ping) for ping in inbound.take_pings()]
             )

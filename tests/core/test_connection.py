@@ -2,7 +2,7 @@
 
 import pytest
 
-from anyws.core.connection import Connection, close_payload
+from anyws.core.connection import Connection
 from anyws.enums import Role, State
 from anyws.errors import Close, CloseCause, ConnectionClosedError, ConnectionClosedOK
 from anyws.limits import Limits
@@ -18,25 +18,6 @@ def make(**limits):
 
 def receive(connection, data):
     connection.inbound.receive_data(bytearray(data), len(data))
-
-
-@pytest.mark.parametrize(
-    ("code", "reason", "payload"),
-    [(1005, "", b""), (1000, "", b"\x03\xe8"), (4999, "é", b"\x13\x87\xc3\xa9")],
-)
-def test_close_payload(code, reason, payload):
-    assert close_payload(code, reason) == payload
-
-
-def test_a_reason_goes_with_a_code():
-    with pytest.raises(ValueError, match="close code 1005 may not be sent"):
-        close_payload(1005, "reason")
-
-
-def test_a_reason_is_counted_in_bytes():
-    assert len(close_payload(1000, "é" * 61 + "x")) == 125
-    with pytest.raises(ValueError, match="at most 123 bytes of UTF-8, not 124"):
-        close_payload(1000, "é" * 62)
 
 
 @pytest.mark.parametrize(("role", "masked"), [(Role.CLIENT, 0x80), (Role.SERVER, 0)])

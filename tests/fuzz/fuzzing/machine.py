@@ -89,12 +89,10 @@ class End:
     def answer(self):
         """Answer pings and note pongs, as the receiver does when bytes have come."""
         inbound = self.inbound
-        self.pongs += inbound.pongs
-        inbound.pongs = []
+        self.pongs += inbound.take_pongs()
         if self.may_send:
-            for ping in inbound.pings:
+            for ping in inbound.take_pings():
                 self.wire += self.connection.outbound.control(10, ping)
-            inbound.pings = []
 
     def reach_end(self):
         """Come to the end, when all messages before it are taken."""
