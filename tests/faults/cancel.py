@@ -149,6 +149,7 @@ class Cancelling:
         self._operation = operation
         self._directory = directory
         self._listener = None
+        self._server = None
         self._handed_over = []
         self._opened = []
 
@@ -193,7 +194,7 @@ class Cancelling:
                     await scenario(cancel)
                 if self.role == "server" and self.kind != "memory":
                     # The connection's task is the server's.
-                    await until(lambda: not self._tasks_since(before))
+                    await until(lambda: not self._tasks_since(before) and not self._deadlines())
                 left = self._tasks_since(before)
                 assert not left, f"tasks were left behind: {left}"
             except BaseException as error:
@@ -204,12 +205,20 @@ class Cancelling:
 
     @staticmethod
     def _tasks_since(before):
-        # The one task that keeps a server's time limits outlives connections, and is begun anew after a pause.
+        # The task that keeps a server's time limits outlives connections, and is begun anew after a pause;
+        # whether it still keeps one of them is asked of it.
         return [
             task.name
             for task in anyio.get_running_tasks()
             if task.id not in before and "Deadlines._run" not in (task.name or "")
         ]
+
+    def _deadlines(self):
+        """Return the time limits that the server keeps for connections."""
+        server = self._server
+        if server is None:
+            return []  # There is only ``accept``, which has scopes.
+        return [*server._accepting.deadlines._pending, *server._ticker.lingering._pending]
 
     @asynccontextmanager
     async def opened(self):
@@ -313,7 +322,7 @@ class Cancelling:
 
         scope = anyio.CancelScope()
         async with anyio.create_task_group() as tg:
-            server = await tg.start(run)
+            server = self._server = await tg.start(run)
             self.address = server.sockets[0].getsockname()
             # Connections inherit it: the kernel takes little, so that a sender waits.
             server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
@@ -326,7 +335,7 @@ class Cancelling:
         started = asyncio.get_running_loop().create_future()
         status = SimpleNamespace(started=started.set_result)
         task = asyncio.create_task(self._serve(handler)(task_status=status))
-        server = await started
+        server = self._server = await started
         self.address = server.sockets[0].getsockname()
         yield task
         with suppress(asyncio.CancelledError):
