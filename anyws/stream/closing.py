@@ -27,6 +27,7 @@ from anyws.core.message import Discard
 from anyws.enums import CloseCode, Role, State
 from anyws.errors import CloseCause
 from anyws.net.transport import NOBODY
+from anyws.stream.transport_receiver import do_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,10 +52,6 @@ def _described(error: BaseException) -> str:
     while not str(error) and error.__cause__ is not None:
         error = error.__cause__
     return str(error) or type(error).__name__
-
-
-def _do_nothing() -> None:
-    """Stand in for who need not be told any more."""
 
 
 class Closing:
@@ -327,7 +324,7 @@ class Closing:
 
         To find the circles of a server's connections took a twentieth of what opening and closing them cost.
         """
-        self._on_ended = self._on_closed = _do_nothing
+        self._on_ended = self._on_closed = do_nothing
         self._transport.attach(NOBODY)
         del self._receiver
 

@@ -80,7 +80,7 @@ class FrameLog:
 
 
 class _ReceiverLog:
-    """What the transport gives bytes to: they are logged before they are parsed, and overwritten in that."""
+    """What the transport gives bytes to: they are logged before they are parsed and answered."""
 
     def __init__(self, receiver: Receiver, log: FrameLog) -> None:
         self._receiver = receiver

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from anyws.stream.budget import ByteBudget
     from anyws.stream.write_buffer import WriteBuffer
 
-__all__ = ["TransportReceiver"]
+__all__ = ["TransportReceiver", "do_nothing"]
 
 _RECEIVE_SIZE = len(scratch.view)
 #: A peer whose bytes make more steps than this at once, of fewer bytes each than that, is read in small
@@ -32,8 +32,8 @@ _SMALL_READS = 16
 _SMALL_SIZE = len(scratch.small_view)
 
 
-def _do_nothing() -> None:
-    """Stand in for who was told."""
+def do_nothing() -> None:
+    """Stand in for who need not be told any more."""
 
 
 class TransportReceiver:
@@ -165,7 +165,7 @@ class TransportReceiver:
         if self.error is None:
             self.error = error
         # The connection refers to this, and this need not refer to it any more.
-        on_lost, self._on_lost = self._on_lost, _do_nothing
+        on_lost, self._on_lost = self._on_lost, do_nothing
         on_lost()
 
     @property
