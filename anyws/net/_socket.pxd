@@ -5,16 +5,17 @@ cimport anyws.net._system as system
 cdef Py_ssize_t _JOIN_BELOW
 
 cdef class SocketCore:
+    # First what a lone write touches.
+    cdef public bint clogged
+    cdef public bint _closed
+    cdef public Py_ssize_t unsent
+    cdef int _descriptor
+    cdef public bint paused
     cdef public object _socket
     cdef public object _receiver
     cdef public list _backlog
     cdef public object _drained
-    cdef int _descriptor
-    cdef public Py_ssize_t _backlog_size
     cdef public Py_ssize_t _high_water
-    cdef public bint clogged
-    cdef public bint paused
-    cdef public bint _closed
     cdef bint _eof_due
     cdef bint _eof_sent
 

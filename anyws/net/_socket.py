@@ -58,7 +58,6 @@ class SocketCore:
 
     __slots__ = (
         "_backlog",
-        "_backlog_size",
         "_closed",
         "_descriptor",
         "_drained",
@@ -69,6 +68,7 @@ class SocketCore:
         "_socket",
         "clogged",
         "paused",
+        "unsent",
     )
 
     def __init__(self, sock: socket.socket) -> None:
@@ -80,7 +80,8 @@ class SocketCore:
         self.clogged = False
         self.paused = False
         self._backlog: list[memoryview] = []
-        self._backlog_size = 0
+        #: Bytes that the kernel has not taken yet.
+        self.unsent = 0
         self._eof_due = False
         self._eof_sent = False
         self._closed = False
@@ -116,7 +117,7 @@ class SocketCore:
         if self._closed:
             return
         sent = 0
-        if not self._backlog:
+        if not self.unsent:
             try:
                 sent = system.send(self._socket, self._descriptor, data)
             except BlockingIOError:
@@ -137,7 +138,7 @@ class SocketCore:
         if self._closed:
             return
         sent = 0
-        if not self._backlog:
+        if not self.unsent:
             try:
                 sent = self._send_several(chunks)
             except BlockingIOError:
@@ -158,12 +159,12 @@ class SocketCore:
         """Append what the kernel did not take to the backlog."""
         if not self._backlog:
             self._write_when_possible()
-        self._backlog_size += size - sent
+        self.unsent += size - sent
         for chunk in chunks:
             if sent < len(chunk):
                 self._backlog.append(memoryview(chunk)[sent:])
             sent = max(0, sent - len(chunk))
-        self.clogged = self.clogged or self._backlog_size > self._high_water
+        self.clogged = self.clogged or self.unsent > self._high_water
 
     def _write_backlog(self) -> None:
         """Give the kernel what it takes; the socket can be written."""
@@ -175,7 +176,7 @@ class SocketCore:
         except OSError as error:
             self._lose(error)
             return
-        self._backlog_size -= sent
+        self.unsent -= sent
         done = 0
         while done < len(backlog) and sent >= len(backlog[done]):
             sent -= len(backlog[done])
@@ -183,18 +184,13 @@ class SocketCore:
         del backlog[:done]
         if sent:
             backlog[0] = backlog[0][sent:]
-        if self.clogged and self._backlog_size <= self._high_water // 4:
+        if self.clogged and self.unsent <= self._high_water // 4:
             self.clogged = False
             self._wake()
         if not backlog:
             if self._eof_due:
                 self._shutdown()
             self._wake()
-
-    @property
-    def unsent(self) -> int:
-        """Bytes that the kernel has not taken yet."""
-        return self._backlog_size
 
     def write_eof(self) -> None:
         """Send the end of the stream after what was written."""
@@ -229,7 +225,7 @@ class SocketCore:
         self._descriptor = -1
         self.clogged = False
         self._backlog.clear()
-        self._backlog_size = 0
+        self.unsent = 0
         self._stop_waiting()
         self._socket.close()
         self._wake()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from anyws.core.outbound import Outbound
+from anyws.stream.write_buffer import offer_to_all
 from anyws.stream.writer import encode_data
 
 if TYPE_CHECKING:
@@ -46,8 +47,4 @@ def broadcast(
     """
     opcode, payload = encode_data(message)
     frames = Outbound(masked=False).message(opcode, payload, None)
-    return [
-        websocket
-        for websocket in websockets
-        if not websocket.writer.offer(opcode, payload, frames, compress)
-    ]
+    return offer_to_all(websockets, opcode, payload, frames, compress)

@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False
 """The lock that keeps one message together on the wire."""
 
 from __future__ import annotations

@@ -68,6 +68,9 @@ class WebSocket(ObjectStream["str | bytes"]):
         subprotocol: the subprotocol that was agreed on, or ``None``.
     """
 
+    # A broadcast reads it of every connection, and a slot is read without a look into a dictionary.
+    __slots__ = ("_write_buffer",)
+
     def __init__(
         self,
         connection: Connection,

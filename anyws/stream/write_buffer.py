@@ -9,6 +9,13 @@ already arrived are being answered, and while one task sends message after messa
 until the task waits for the next message, or enough has gathered, or in the next scheduling round,
 whichever is first.
 
+A broadcast answers nobody, and its sender may never wait for a message of this connection. So it
+leaves at once unless something was sent in the same scheduling round, whose end a ``Round`` tells to all
+connections that it goes to.
+
+Most transports are plain sockets. What every message asks of its transport is read from the
+``SocketCore`` then, which is the same object and costs no call in the compiled build.
+
 Nothing here waits. ``try_send`` takes a message only when no rule asks its sender to wait first.
 """
 
@@ -17,15 +24,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from anyws.enums import State
+from anyws.net._socket import SocketCore
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from anyws.core.connection import Connection
     from anyws.core.turns import Turns
     from anyws.net.transport import Transport
     from anyws.stream.budget import ByteBudget
     from anyws.stream.lock import SendLock
+    from anyws.stream.websocket import WebSocket
 
-__all__ = ["CLOGGED", "NOT_TAKEN", "TAKEN", "WriteBuffer"]
+__all__ = ["CLOGGED", "NOT_TAKEN", "TAKEN", "WriteBuffer", "offer_to_all"]
 
 #: Answers of ``try_send``: the message is not in the buffer, its sender has to wait first.
 NOT_TAKEN = 0
@@ -44,6 +55,21 @@ _TEXT = 1
 _BINARY = 2
 
 
+class Round:
+    """The scheduling round in which a message was sent to many connections."""
+
+    __slots__ = ("over", "watched")
+
+    def __init__(self) -> None:
+        #: Whether the loop has been asked to tell its end.
+        self.watched = False
+        self.over = False
+
+    def end(self) -> None:
+        """Note that others have run since."""
+        self.over = True
+
+
 class WriteBuffer:
     """Gathers frames and gives them to the transport.
 
@@ -56,6 +82,7 @@ class WriteBuffer:
     """
 
     __slots__ = (
+        "_always_plain",
         "_budget",
         "_connection",
         "_flush_due",
@@ -66,7 +93,9 @@ class WriteBuffer:
         "_pending",
         "_pending_size",
         "_room",
+        "_round",
         "_sent_lately",
+        "_socket",
         "_transport",
         "_turns",
         "finished",
@@ -85,7 +114,11 @@ class WriteBuffer:
         self._connection = connection
         self._inbound = connection.inbound
         self._outbound = connection.outbound
+        #: Whether no setting makes a message go masked or compressed.
+        self._always_plain = connection.outbound.sends_plain(0, True)
         self._transport = transport
+        #: The transport once more, if it is a plain socket.
+        self._socket = transport if isinstance(transport, SocketCore) else None
         self._lock = lock
         self._turns = turns
         self._budget = budget
@@ -93,6 +126,8 @@ class WriteBuffer:
         self._pending_size = 0
         self._flush_due = False
         self._sent_lately = False
+        #: Up to when that counts, where no task of this connection sent.
+        self._round: Round | None = None
         self._high_water = connection.limits.send_buffer
         #: Bytes that may gather here: what the transport has not passed on fills the send buffer as well.
         self._room = min(_GATHER_UP_TO, self._high_water)
@@ -119,23 +154,34 @@ class WriteBuffer:
             return NOT_TAKEN
         if (
             self._lock.locked
-            or self._transport.clogged
+            or self._is_clogged()
             or self._connection.state is not _OPEN
             or self._outbound.is_long(opcode, len(payload), compress)
             or not self._turns.spend()
         ):
             return NOT_TAKEN
         self.put_message(opcode, payload, compress)
-        return CLOGGED if self._transport.clogged else TAKEN
+        return CLOGGED if self._is_clogged() else TAKEN
 
     def put_message(self, opcode: int, payload: bytes, compress: bool | None) -> None:
         """Append a message, and flush unless more is likely to follow at once."""
         if len(payload) >= _TURN_BYTES:
             self._turns.left -= len(payload) // _TURN_BYTES
-        self._put(self._outbound.message(opcode, payload, compress))
+        frames = self._outbound.message(opcode, payload, compress)
+        lone = not (
+            self._pending_size
+            or self._inbound.messages
+            or (self._sent_lately and not self._round_is_over())
+        )
+        self._put(frames, lone, None)
 
     def offer(
-        self, opcode: int, payload: bytes, frames: list[bytes], compress: bool | None
+        self,
+        opcode: int,
+        payload: bytes,
+        frames: list[bytes],
+        compress: bool | None,
+        current: Round,
     ) -> bool:
         """Put one message of many connections into the buffer, if its sender would not have to wait.
 
@@ -144,31 +190,42 @@ class WriteBuffer:
             payload: the message.
             frames: the same, encoded without a mask and uncompressed, for whoever needs no other.
             compress: as for ``put_message``.
+            current: the scheduling round in which it goes to all of them.
         """
-        if self._lock.locked or self._transport.clogged or self._connection.state is not _OPEN:
+        if self._lock.locked or self._is_clogged() or self._connection.state is not _OPEN:
             return False
-        if not self._outbound.sends_plain(len(payload), compress):
+        if not (self._always_plain or self._outbound.sends_plain(len(payload), compress)):
             frames = self._outbound.message(opcode, payload, compress)
-        self._put(frames)
+        lone = not self._pending_size and (not self._sent_lately or self._round_is_over())
+        if lone and not current.watched:
+            current.watched = True
+            self._transport.call_soon(current.end)
+        self._put(frames, lone, current)
         return True
 
-    def _put(self, frames: list[bytes]) -> None:
+    def _put(self, frames: list[bytes], lone: bool, current: Round | None) -> None:
         self.messages_sent += 1
-        lone = not (self._pending or self._inbound.messages or self._sent_lately)
-        self.append(frames)
-        if lone or self._pending_size >= self._room:
+        if lone:
             self._sent_lately = True
+            self._round = current
+            self._write(frames, _size(frames))
+            return
+        self.append(frames)
+        if self._pending_size >= self._room:
+            self._sent_lately = True
+            self._round = None
             self.flush()
         elif not self._flush_due:
             self._flush_due = True
             self._transport.call_soon(self._flush_gathered)
 
+    def _round_is_over(self) -> bool:
+        return self._round is not None and self._round.over
+
     def append(self, frames: list[bytes]) -> None:
         """Append frames without flushing."""
-        pending = self._pending
-        for frame in frames:
-            pending.append(frame)
-            self._pending_size += len(frame)
+        self._pending += frames
+        self._pending_size += _size(frames)
 
     def write_control(self, frames: list[bytes]) -> None:
         """Send control frames at once, ahead of every waiting sender."""
@@ -188,25 +245,59 @@ class WriteBuffer:
             return
         size = self._pending_size
         self._pending = []
-        self.written += size
         self._pending_size = 0
+        self._write(pending, size)
+
+    def _write(self, frames: list[bytes], size: int) -> None:
+        self.written += size
         if self.finished:
             return
-        if len(pending) == 1:
-            self._transport.write(pending[0])
+        if len(frames) > 1:
+            self._transport.writelines(frames)
+        elif self._socket is not None:
+            SocketCore.write(self._socket, frames[0])
         else:
-            self._transport.writelines(pending)
-        unsent = self._transport.unsent
+            self._transport.write(frames[0])
+        unsent = self._unsent()
         self._room = min(_GATHER_UP_TO, self._high_water - unsent)
         if unsent and self._budget is not None:
             self._budget.grow(size)
 
     def held(self) -> int:
         """Return the bytes that wait here or in the transport."""
-        unsent: int = self._transport.unsent
-        return self._pending_size + unsent
+        return self._pending_size + self._unsent()
+
+    def _is_clogged(self) -> bool:
+        return self._transport.clogged if self._socket is None else self._socket.clogged
+
+    def _unsent(self) -> int:
+        return self._transport.unsent if self._socket is None else self._socket.unsent
 
     def _flush_gathered(self) -> None:
         self._flush_due = False
         self._sent_lately = False
         self.flush()
+
+
+def offer_to_all(
+    websockets: Iterable[WebSocket],
+    opcode: int,
+    payload: bytes,
+    frames: list[bytes],
+    compress: bool | None,
+) -> list[WebSocket]:
+    """Offer one message to every connection; return those that did not take it. See ``WriteBuffer.offer``."""
+    current = Round()
+    others = []
+    for websocket in websockets:
+        buffer = websocket._write_buffer
+        if not buffer.offer(opcode, payload, frames, compress, current):
+            others.append(websocket)
+    return others
+
+
+def _size(frames: list[bytes]) -> int:
+    size = 0
+    for frame in frames:
+        size += len(frame)
+    return size

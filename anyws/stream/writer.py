@@ -234,12 +234,6 @@ class WebSocketWriter:
 
     # What the other parts of the connection call
 
-    def offer(
-        self, opcode: int, payload: bytes, frames: list[bytes], compress: bool | None
-    ) -> bool:
-        """Send one message of ``broadcast``, if nothing has to be waited for; tell whether."""
-        return self._buffer.offer(opcode, payload, frames, compress)
-
     async def finish_send(
         self,
         taken: int,

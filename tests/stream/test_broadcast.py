@@ -1,9 +1,12 @@
 """One message to many connections, none of which is waited for."""
 
 import contextlib
+import logging
+import socket
 
 import anyio
 import pytest
+from anyio.abc import SocketAttribute
 
 import anyws
 from anyws.core.deflate import Deflate
@@ -129,3 +132,65 @@ async def test_what_is_no_message():
         assert anyws.broadcast([], "nobody") == []
         anyws.broadcast(servers, "first")
         assert await clients[0].receive() == "first"
+
+
+@contextlib.asynccontextmanager
+async def over_sockets(count, **options):
+    """Give the servers and the clients of ``count`` connections over TCP."""
+    servers, clients = [], []
+    arrived, leave = anyio.create_memory_object_stream(count), anyio.Event()
+
+    async def handler(server):
+        arrived[0].send_nowait(server)
+        await leave.wait()
+
+    async with contextlib.AsyncExitStack() as stack:
+        for end in arrived:
+            stack.enter_context(end)
+        tg = await stack.enter_async_context(anyio.create_task_group())
+        listening = await tg.start(lambda **kw: anyws.serve(handler, "127.0.0.1", **options, **kw))
+        for _ in range(count):
+            uri = f"ws://127.0.0.1:{listening.port}"
+            clients.append(await stack.enter_async_context(anyws.connect(uri)))
+            servers.append(await arrived[1].receive())
+        yield servers, clients
+        leave.set()
+        tg.cancel_scope.cancel()
+
+
+async def test_over_sockets():
+    async with over_sockets(3) as (servers, clients):
+        for message in ("first", "second", b"x" * 50_000, "last"):
+            assert anyws.broadcast(servers, message) == []
+            for client in clients:
+                assert await client.receive() == message
+
+
+async def test_over_sockets_one_of_which_is_full():
+    """A reader that takes nothing holds up nobody, and gets whole what it was sent before."""
+    async with over_sockets(3, limits=Limits(send_buffer=10_000)) as (servers, clients):
+        # The kernel would hold megabytes.
+        raw = servers[0].extra(SocketAttribute.raw_socket)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+        sent = 0
+        while not anyws.broadcast(servers[:1], bytes(30_000)):
+            sent += 1
+        assert anyws.broadcast(servers, "news") == servers[:1]
+        for client in clients[1:]:
+            assert await client.receive() == "news"
+        for _ in range(sent):
+            assert await clients[0].receive() == bytes(30_000)
+        await servers[0].writer.flush()
+        assert anyws.broadcast(servers, "later") == []
+        for client in clients:
+            assert await client.receive() == "later"
+
+
+async def test_each_frame_is_logged(caplog):
+    with caplog.at_level(logging.DEBUG, "anyws.frames"):
+        async with over_sockets(2) as (servers, clients):
+            anyws.broadcast(servers, "news")
+            for client in clients:
+                assert await client.receive() == "news"
+    lines = [record.getMessage() for record in caplog.records]
+    assert sum("> text 'news'" in line for line in lines) == 2

@@ -7,7 +7,7 @@ from anyws.core.turns import Turns
 from anyws.enums import Opcode, Role
 from anyws.limits import Limits
 from anyws.stream.lock import SendLock
-from anyws.stream.write_buffer import CLOGGED, NOT_TAKEN, TAKEN, WriteBuffer
+from anyws.stream.write_buffer import CLOGGED, NOT_TAKEN, TAKEN, WriteBuffer, offer_to_all
 
 
 class FakeTransport:
@@ -192,3 +192,76 @@ def test_a_message_that_clogs_the_transport_is_in_it_all_the_same(side):
 def test_a_large_message_counts_for_several(side, size, turns):
     side.buffer.try_send(bytes(size), None)
     assert side.turns.left == 128 - turns
+
+
+class Holder:
+    """What a broadcast knows of a connection."""
+
+    def __init__(self, side):
+        self._write_buffer = side.buffer
+
+
+def offer(sides, payload):
+    frames = [bytes((0x82, len(payload))) + payload]
+    holders = [Holder(side) for side in sides]
+    others = offer_to_all(iter(holders), Opcode.BINARY, payload, frames, None)
+    return [holders.index(holder) for holder in others]
+
+
+def test_each_broadcast_leaves_at_once_in_a_round_of_its_own():
+    """Nobody of the connection has to wait for a message before that."""
+    sides = [Side(), Side()]
+    for payload in (b"a", b"b", b"c"):
+        assert offer(sides, payload) == []
+        for side in sides:
+            assert side.writes[-1] == b"\x82\x01" + payload
+        # One callback is enough for all that it went to.
+        assert [len(side.transport.callbacks) for side in sides] == [1, 0]
+        sides[0].transport.next_round()
+    assert [(side.buffer.written, side.buffer.messages_sent) for side in sides] == [(9, 3), (9, 3)]
+
+
+def test_broadcasts_in_one_round_leave_together():
+    sides = [Side(), Side()]
+    for payload in (b"a", b"b", b"c"):
+        assert offer(sides, payload) == []
+    for side in sides:
+        assert side.writes == [b"\x82\x01a"]
+        side.transport.next_round()
+        assert side.writes[1:] == [b"\x82\x01b\x82\x01c"]
+
+
+def test_what_is_sent_in_the_round_of_a_broadcast_leaves_after_it(side):
+    offer([side], b"a")
+    side.buffer.try_send(b"b", None)
+    assert side.writes == [b"\x82\x01a"]
+    side.buffer.before_waiting()
+    assert side.writes[1:] == [b"\x82\x01b"]
+
+
+def test_a_message_after_the_round_of_a_broadcast_is_a_lone_one(side):
+    offer([side], b"a")
+    side.transport.next_round()
+    side.buffer.try_send(b"b", None)
+    assert side.writes == [b"\x82\x01a", b"\x82\x01b"]
+    assert not side.transport.callbacks
+
+
+def test_a_broadcast_waits_for_its_turn_behind_what_has_gathered(side):
+    side.buffer.try_send(b"a", None)
+    side.buffer.try_send(b"b", None)
+    assert offer([side], b"c") == []
+    assert side.writes == [b"\x82\x01a"]
+    side.transport.next_round()
+    assert side.writes[1:] == [b"\x82\x01b\x82\x01c"]
+
+
+def test_a_broadcast_passes_over_who_cannot_take_it():
+    free, locked, clogged, closing = sides = [Side() for _ in range(4)]
+    locked.lock.locked = True
+    clogged.transport.clogged = True
+    closing.connection.send_close(1000)
+    assert offer(sides, b"a") == [1, 2, 3]
+    assert free.writes == [b"\x82\x01a"]
+    assert [side.writes for side in (locked, clogged, closing)] == [[], [], []]
+    assert [side.buffer.messages_sent for side in sides] == [1, 0, 0, 0]
