@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False
 """An epoll below the loop's own, which watches the connections of a busy server.
 
 Theory of operation
@@ -18,6 +19,8 @@ from __future__ import annotations
 
 import select
 from typing import TYPE_CHECKING, Protocol
+
+import anyws.net._system as system
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +80,7 @@ class Poller:
     def poll(self) -> None:
         """Call who can read."""
         readers = self._readers
-        for number, _ in self._epoll.poll(0, _AT_ONCE):
+        for number in system.readable(self._epoll, self.descriptor, _AT_ONCE):
             # One that came before may have closed it.
             reader = readers.get(number)
             if reader is not None:

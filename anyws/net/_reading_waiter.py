@@ -8,15 +8,19 @@ and calling that callback runs the task's next step. A future of asyncio has the
 next round: another handle, another look at the selector, for every message. But bytes come in a callback of
 the loop, where no task is running, and so the task can be resumed right there.
 
-``wake`` does that, as the last thing that such a callback does, since the task may do anything. Where a task
-is running all the same, and for ``wake_soon``, the loop resumes the task in the next round.
+``wake`` does that, as the last thing that such a callback does, since the task may do anything. After
+``wake_soon`` the loop resumes the task in its next round.
+
+A task that is resumed asks what it awaited for the result. Of a real future asyncio's compiled tasks read
+it without a call, so a task that was woken is shown one that is done, the same for all of them.
 
 There is one waiter for each transport, for at most one task at a time; it is used again and again.
 """
 
 from __future__ import annotations
 
-from asyncio import CancelledError, current_task
+from asyncio import CancelledError, Future
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, cast
 
 from anyio import BusyResourceError
@@ -32,6 +36,18 @@ _IDLE = 0
 _WAITING = 1
 _WOKEN = 2
 _CANCELLED = 3
+
+
+class _NoLoop:
+    """What a future needs of a loop when nobody ever waits for it."""
+
+    def get_debug(self) -> bool:
+        return False
+
+
+#: What a task that was woken is shown.
+_DONE: Future[None] = Future(loop=cast("AbstractEventLoop", _NoLoop()))
+_DONE.set_result(None)
 
 
 class ReadingWaiter:
@@ -56,7 +72,7 @@ class ReadingWaiter:
         self._loop = loop
         self._state = _IDLE
         self._callback: Callable[[Any], object] | None = None
-        self._context: Context | None = None
+        self._context: Context
         self._cancel_message: object = None
 
     @property
@@ -81,13 +97,9 @@ class ReadingWaiter:
             return
         self._state = _WOKEN
         callback = self._callback
-        if callback is None:
-            return
-        if self._context is not None and current_task(self._loop) is None:
+        if callback is not None:
             self._callback = None
-            self._context.run(callback, self)
-        else:
-            self._loop.call_soon(self._resume, context=self._context)
+            self._context.run(callback, _DONE)
 
     def wake_soon(self) -> None:
         """Have the loop resume the task that waits, if any."""
@@ -99,7 +111,7 @@ class ReadingWaiter:
     def _resume(self) -> None:
         callback, self._callback = self._callback, None
         if callback is not None:
-            callback(self)
+            callback(self if self._state == _CANCELLED else _DONE)
 
     # What the task calls
 
@@ -125,7 +137,7 @@ class ReadingWaiter:
     ) -> None:
         """Note what resumes the task."""
         self._callback = callback
-        self._context = context
+        self._context = copy_context() if context is None else context
 
     def remove_done_callback(self, callback: Callable[[Any], object]) -> int:
         """Forget what resumes the task."""

@@ -1,5 +1,8 @@
+cimport cython
+
 from anyws.net._reading_waiter cimport ReadingWaiter
 from anyws.net._socket cimport SocketCore
+from anyws.net.receiver cimport Receiver
 
 cdef class SelectorCore(SocketCore):
     cdef public object _loop
@@ -8,4 +11,6 @@ cdef class SelectorCore(SocketCore):
     cdef public bint _ended
     cdef object _poller
 
+    cpdef receive_more(self)
+    @cython.locals(receiver=Receiver, waiter=ReadingWaiter)
     cpdef readable(self)

@@ -70,6 +70,12 @@ class SelectorCore(SocketCore):
         except OSError as error:
             self._lose(error)
 
+    def receive_more(self) -> Awaitable[None]:
+        if self._closed:
+            return anyio.lowlevel.checkpoint()
+        # The waiter itself: a coroutine around it would cost something for every message.
+        return self._reading_waiter.begin()
+
     def _end(self) -> None:
         self.pause_reading()
         self._ended = True
@@ -119,12 +125,6 @@ class SelectorTransport(SelectorCore, SocketTransport):
         SelectorCore.__init__(self, sock, poller)
         Transport.__init__(self)
         self.resume_reading()
-
-    def receive_more(self) -> Awaitable[None]:
-        if self._closed:
-            return anyio.lowlevel.checkpoint()
-        # The waiter itself: a coroutine around it would cost something for every message.
-        return self._reading_waiter.begin()
 
     def call_soon(self, callback: Callable[[], object]) -> None:
         self._loop.call_soon(callback)

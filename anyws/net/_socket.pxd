@@ -1,6 +1,7 @@
 cimport cython
 
 cimport anyws.net._system as system
+from anyws.net.receiver cimport Receiver
 
 cdef Py_ssize_t _JOIN_BELOW
 
@@ -12,16 +13,17 @@ cdef class SocketCore:
     cdef int _descriptor
     cdef public bint paused
     cdef public object _socket
-    cdef public object _receiver
+    cdef public Receiver _receiver
     cdef public list _backlog
     cdef public object _drained
     cdef public Py_ssize_t _high_water
     cdef bint _eof_due
     cdef bint _eof_sent
 
-    @cython.locals(count=Py_ssize_t)
+    @cython.locals(receiver=Receiver, count=Py_ssize_t)
     cpdef bint _receive(self) except -1
     cpdef _end(self)
+    cpdef receive_more(self)
     @cython.locals(sent=Py_ssize_t)
     cpdef write(self, bytes data)
     @cython.locals(sent=Py_ssize_t, size=Py_ssize_t)

@@ -27,9 +27,9 @@ import anyws.net._system as system
 from anyws.net.transport import HIGH_WATER, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from anyws.net.transport import Receiver
+    from anyws.net.receiver import Receiver
 
 __all__ = ["SocketCore", "SocketTransport", "prepare_socket"]
 
@@ -107,6 +107,10 @@ class SocketCore:
             self._end()
             return True
         return receiver.buffer_updated(count)
+
+    def receive_more(self) -> Awaitable[None]:
+        """Wait until something has come; see ``Transport``."""
+        raise NotImplementedError
 
     def _end(self) -> None:
         """The peer sends no more."""

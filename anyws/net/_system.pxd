@@ -16,9 +16,23 @@ cdef extern from * nogil:
     #define anyws_recv recv
     #define anyws_send send
     #endif
+
+    #ifdef __linux__
+    #include <sys/epoll.h>
+    static int anyws_readable(int epoll, int *found, int most) {
+      struct epoll_event events[256];
+      int count = epoll_wait(epoll, events, most < 256 ? most : 256, 0);
+      for (int i = 0; i < count; i++) found[i] = events[i].data.fd;
+      return count;
+    }
+    #else
+    /* There is no poller either. */
+    #define anyws_readable(epoll, found, most) (-1)
+    #endif
     """
     Py_ssize_t c_recv "anyws_recv" (int descriptor, void *buffer, size_t length, int flags)
     Py_ssize_t c_send "anyws_send" (int descriptor, const void *data, size_t length, int flags)
+    int c_readable "anyws_readable" (int epoll, int *found, int most)
 
 # Copying that many bytes takes as long as letting other threads run and waiting for them to let go.
 cdef enum:
@@ -61,3 +75,14 @@ cdef inline Py_ssize_t send(sock, int descriptor, bytes data) except -1:
         if errno != EINTR:
             PyErr_SetFromErrno(OSError)
         PyErr_CheckSignals()
+
+
+cdef inline list readable(epoll, int descriptor, int most):
+    cdef int found[256]
+    cdef int count = c_readable(descriptor, found, most)
+    cdef int index
+    if count < 0:
+        if errno != EINTR:
+            PyErr_SetFromErrno(OSError)
+        return []
+    return [found[index] for index in range(count)]

@@ -1,8 +1,8 @@
-"""Receiving and sending on a non-blocking socket, for the plain build.
+"""Receiving and sending on non-blocking sockets, for the plain build.
 
 ``_system.pxd`` has the same functions in C; the compiled modules take those instead, since the methods
 of a socket let other threads run around every system call, which takes longer than the call on a
-few bytes.
+few bytes, and an epoll makes a pair of objects for each socket.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import select
     import socket
 
-__all__ = ["receive", "send"]
+__all__ = ["readable", "receive", "send"]
 
 
 def receive(sock: socket.socket, descriptor: int, buffer: memoryview) -> int:  # noqa: ARG001 - for C
@@ -29,3 +30,14 @@ def receive(sock: socket.socket, descriptor: int, buffer: memoryview) -> int:  #
 def send(sock: socket.socket, descriptor: int, data: bytes) -> int:  # noqa: ARG001 - for C
     """Send ``data``; return how many bytes the kernel took, or raise ``OSError`` as ``send``."""
     return sock.send(data)
+
+
+def readable(epoll: select.epoll, descriptor: int, most: int) -> list[int]:  # noqa: ARG001 - for C
+    """Return the descriptors of sockets that can be read, without waiting.
+
+    Args:
+        epoll: what watches them.
+        descriptor: its file descriptor.
+        most: how many to return at most, up to 256.
+    """
+    return [number for number, _ in epoll.poll(0, most)]

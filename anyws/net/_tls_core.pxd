@@ -1,11 +1,13 @@
 cimport cython
 
+from anyws.net.receiver cimport Receiver
+
 cdef Py_ssize_t _JOIN_BELOW
 cdef Py_ssize_t _AT_ONCE
 
-cdef class TlsCore:
+cdef class TlsCore(Receiver):
     cdef public object _below
-    cdef public object _receiver
+    cdef public Receiver _receiver
     cdef public object _ssl_object
     cdef public object _incoming
     cdef public object _outgoing
@@ -20,9 +22,11 @@ cdef class TlsCore:
     cdef public bint _eof_sent
     cdef public bint _lost
 
-    @cython.locals(count=Py_ssize_t)
-    cpdef bint buffer_updated(self, count) except -1
-    @cython.locals(size=Py_ssize_t, filled=Py_ssize_t, count=Py_ssize_t, more=bint, new=bint)
+    cpdef get_buffer(self, Py_ssize_t sizehint)
+    cpdef bint buffer_updated(self, Py_ssize_t count) except -1
+    cpdef eof_received(self)
+    cpdef connection_lost(self, error)
+    @cython.locals(receiver=Receiver, size=Py_ssize_t, filled=Py_ssize_t, count=Py_ssize_t, more=bint, new=bint)
     cpdef bint _decrypt(self) except -1
     @cython.locals(start=Py_ssize_t)
     cpdef write(self, bytes data)

@@ -21,13 +21,15 @@ from __future__ import annotations
 from ssl import MemoryBIO, SSLError, SSLWantReadError
 from typing import TYPE_CHECKING, Any
 
+from anyws.net.receiver import Receiver
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from ssl import SSLContext
 
     from anyio import Event
 
-    from anyws.net.transport import Receiver, Transport
+    from anyws.net.transport import Transport
 
 __all__ = ["TlsCore"]
 
@@ -37,7 +39,7 @@ _JOIN_BELOW = 131072
 _AT_ONCE = 65536
 
 
-class TlsCore:
+class TlsCore(Receiver):
     """Encrypts and decrypts what goes over a transport.
 
     Args:

@@ -21,15 +21,17 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import ByteStream
 
+from anyws.net.receiver import Receiver
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-__all__ = ["HIGH_WATER", "NOBODY", "Receiver", "Transport", "scratch"]
+__all__ = ["HIGH_WATER", "NOBODY", "Transport", "scratch"]
 
 #: Bytes of unsent output above which a transport is clogged, unless set.
 HIGH_WATER = 65536
@@ -55,30 +57,7 @@ class _Scratch(threading.local):
 scratch = _Scratch()
 
 
-class Receiver(Protocol):
-    """Takes what a transport receives. None of its methods may block or raise.
-
-    A transport that reads by itself pauses while ``full``.
-    """
-
-    @property
-    def full(self) -> bool:
-        """Whether enough was received for now."""
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Return where the next bytes go; ``buffer_updated`` follows before anything else runs."""
-
-    def buffer_updated(self, count: int) -> bool:
-        """``count`` bytes were put into the buffer; return whether who waits should look."""
-
-    def eof_received(self) -> None:
-        """The peer sends no more."""
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Nothing can be received or sent any more."""
-
-
-class _Collector:
+class _Collector(Receiver):
     """The receiver until the opening handshake is over: keeps bytes for ``receive``."""
 
     def __init__(self) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from anyws.core.deflate_streams import InflateError
 from anyws.enums import Opcode, Role
 from anyws.errors import Close
+from anyws.net.receiver import Receiver
 from anyws.net.transport import scratch
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from anyws.core.connection import Connection
     from anyws.core.deflate_streams import Inflater
-    from anyws.net.transport import Receiver, Transport
+    from anyws.net.transport import Transport
 
 __all__ = ["FrameLog", "Tracer", "log_frames"]
 
@@ -60,7 +61,7 @@ class FrameLog:
 
     def attach(self, receiver: Receiver) -> bytes:
         """Give everything received from now on to ``receiver``, and to the log."""
-        return self._transport.attach(cast("Receiver", _ReceiverLog(receiver, self)))
+        return self._transport.attach(_ReceiverLog(receiver, self))
 
     def received(self, data: bytes) -> None:
         """Log the frames in ``data``; what follows a close frame or a violation is no frame any more."""
@@ -79,15 +80,25 @@ class FrameLog:
         self._transport.writelines(chunks)
 
 
-class _ReceiverLog:
+class _ReceiverLog(Receiver):
     """What the transport gives bytes to: they are logged before they are parsed and answered."""
 
     def __init__(self, receiver: Receiver, log: FrameLog) -> None:
         self._receiver = receiver
         self._log = log
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._receiver, name)
+    @property
+    def full(self) -> bool:
+        return self._receiver.full
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._receiver.get_buffer(sizehint)
+
+    def eof_received(self) -> None:
+        self._receiver.eof_received()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._receiver.connection_lost(error)
 
     def buffer_updated(self, count: int) -> bool:
         self._log.received(bytes(scratch.large_view[:count]))

@@ -1,6 +1,7 @@
 from anyws.core.connection cimport Connection
 from anyws.core.inbound cimport Inbound
 from anyws.core.turns cimport Turns
+from anyws.net._socket cimport SocketCore
 from anyws.stream.transport_receiver cimport TransportReceiver
 from anyws.stream.write_buffer cimport WriteBuffer
 
@@ -9,6 +10,7 @@ cdef class Receiver:
     cdef Inbound _inbound
     cdef TransportReceiver _source
     cdef object _transport
+    cdef SocketCore _socket
     cdef WriteBuffer _write_buffer
     cdef Turns _turns
     cdef object _closing
@@ -21,5 +23,6 @@ cdef class Receiver:
     cpdef _skip_abandoned(self)
     cdef _raise_closed(self, bint iterating)
     cdef _begin(self, bint hungry)
+    cdef _receive_more(self)
     cdef _end(self)
     cpdef notify(self)

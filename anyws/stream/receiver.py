@@ -22,6 +22,7 @@ from anyio.lowlevel import checkpoint
 
 from anyws.core.message import Discard
 from anyws.enums import DataType
+from anyws.net._socket import SocketCore
 from anyws.stream.reader import WebSocketReader
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Receiver:
         "_closing",
         "_connection",
         "_inbound",
+        "_socket",
         "_source",
         "_transport",
         "_turns",
@@ -77,6 +79,8 @@ class Receiver:
         self._inbound = connection.inbound
         self._source = source
         self._transport = transport
+        #: The transport once more, if it is a plain socket.
+        self._socket = transport if isinstance(transport, SocketCore) else None
         self._write_buffer = write_buffer
         self._turns = turns
         self._closing = closing
@@ -215,13 +219,20 @@ class Receiver:
                 return checkpoint()
             if self._background:
                 return self.changed()
-            transport = self._transport
-            if transport.paused:
-                transport.resume_reading()
-            return transport.receive_more()
+            return self._receive_more()
         except BaseException:
             self._end()
             raise
+
+    def _receive_more(self) -> Awaitable[None]:
+        # The same, but a plain socket is asked without calls through Python in the compiled build.
+        if self._socket is None:
+            if self._transport.paused:
+                self._transport.resume_reading()
+            return self._transport.receive_more()
+        if self._socket.paused:
+            self._transport.resume_reading()
+        return self._socket.receive_more()
 
     def _end(self) -> None:
         self._waiting = self._inbound.hungry = False
@@ -255,10 +266,7 @@ class Receiver:
             if inbound.stopped and not inbound.full:
                 await self._resume()
             else:
-                transport = self._transport
-                if transport.paused:
-                    transport.resume_reading()
-                await transport.receive_more()
+                await self._receive_more()
         finally:
             self._background = False
             self.notify()

@@ -1,5 +1,6 @@
 from anyws.core.connection cimport Connection
 from anyws.core.inbound cimport Inbound
+from anyws.net.receiver cimport Receiver
 from anyws.stream.write_buffer cimport WriteBuffer
 
 cdef Py_ssize_t _RECEIVE_SIZE
@@ -8,7 +9,7 @@ cdef Py_ssize_t _BYTES_OF_A_STEP
 cdef int _SMALL_READS
 cdef Py_ssize_t _SMALL_SIZE
 
-cdef class TransportReceiver:
+cdef class TransportReceiver(Receiver):
     cdef Connection _connection
     cdef Inbound _inbound
     cdef object _transport
@@ -31,7 +32,7 @@ cdef class TransportReceiver:
     cdef public bint lost
     cdef public object error
 
-    cpdef get_buffer(self, sizehint)
+    cpdef get_buffer(self, Py_ssize_t sizehint)
     cpdef bint buffer_updated(self, Py_ssize_t count) except -1
     cpdef eof_received(self)
     cpdef connection_lost(self, error)

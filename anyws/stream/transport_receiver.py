@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from anyws.enums import Opcode
+from anyws.net.receiver import Receiver
 from anyws.net.transport import scratch
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def do_nothing() -> None:
     """Stand in for who need not be told any more."""
 
 
-class TransportReceiver:
+class TransportReceiver(Receiver):
     """Feeds the core of one open connection with what its transport receives.
 
     Args:

@@ -14,11 +14,12 @@ from anyws.stream.closing import Closing
 from anyws.stream.frame_log import log_frames
 from anyws.stream.keepalive import Keepalive, Pings
 from anyws.stream.lock import SendLock
+from anyws.stream.message_stream import MessageStream
 from anyws.stream.peer import peer_address
 from anyws.stream.readers import Readers
 from anyws.stream.receiver import Receiver
 from anyws.stream.transport_receiver import TransportReceiver
-from anyws.stream.write_buffer import TAKEN, WriteBuffer
+from anyws.stream.write_buffer import WriteBuffer
 from anyws.stream.writer import WebSocketWriter
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Statistics(NamedTuple):
     bytes_received: int
 
 
-class WebSocket(ObjectStream["str | bytes"]):
+class WebSocket(MessageStream, ObjectStream["str | bytes"]):
     """An open WebSocket connection: an ``anyio.abc.ObjectStream`` of ``str`` and ``bytes``.
 
     ``connect``, ``serve``, ``accept`` and ``client_over`` make it. One task may receive at a time, any
@@ -67,9 +68,6 @@ class WebSocket(ObjectStream["str | bytes"]):
         response: the opening handshake's response.
         subprotocol: the subprotocol that was agreed on, or ``None``.
     """
-
-    # A broadcast reads it of every connection, and a slot is read without a look into a dictionary.
-    __slots__ = ("_write_buffer",)
 
     def __init__(
         self,
@@ -108,17 +106,16 @@ class WebSocket(ObjectStream["str | bytes"]):
             self._closed,
         )
         lock = SendLock()
-        self._write_buffer = WriteBuffer(connection, transport, lock, turns, budget)
-        self.writer: WebSocketWriter = WebSocketWriter(
-            connection, transport, self._write_buffer, lock, turns, self._closing.fail
-        )
+        write_buffer = WriteBuffer(connection, transport, lock, turns, budget)
         self._source = TransportReceiver(
-            connection, transport, self._write_buffer, self._pings.received, self._lost, budget
+            connection, transport, write_buffer, self._pings.received, self._lost, budget
         )
-        self._receiver = Receiver(
-            connection, self._source, transport, self._write_buffer, turns, self._closing
+        super().__init__(
+            Receiver(connection, self._source, transport, write_buffer, turns, self._closing),
+            write_buffer,
+            WebSocketWriter(connection, transport, write_buffer, lock, turns, self._closing.fail),
         )
-        self._closing.attach(self._source, self._receiver, self._write_buffer)
+        self._closing.attach(self._source, self._receiver, write_buffer)
         self._messages_seen = 0
         transport.set_high_water(connection.limits.send_buffer)
         received += transport.attach(self._source)
@@ -130,22 +127,7 @@ class WebSocket(ObjectStream["str | bytes"]):
         if _logger.isEnabledFor(logging.DEBUG):
             _logger.debug("%s is open", connection.name())
 
-    # Receiving
-
-    def receive(self) -> Coroutine[Any, Any, str | bytes]:
-        """Return the next message, waiting for it.
-
-        Returns:
-            ``str`` for a text message, ``bytes`` for a binary one.
-
-        Raises:
-            ConnectionClosedOK: the connection was closed in good order (an ``EndOfStream``).
-            ConnectionClosedError: it ended otherwise (a ``BrokenResourceError``).
-            anyio.BusyResourceError: another task is receiving.
-
-        If cancelled: no message is lost; the next call returns it whole.
-        """
-        return self._receiver.next_message(False)
+    # Receiving; ``receive`` is the base class's
 
     def __aiter__(self) -> WebSocket:
         """Iterate over the messages; ends when the connection is closed in good order.
@@ -157,10 +139,6 @@ class WebSocket(ObjectStream["str | bytes"]):
         If cancelled: no message is lost.
         """
         return self
-
-    def __anext__(self) -> Coroutine[Any, Any, str | bytes]:
-        """Return the next message."""
-        return self._receiver.next_message(True)
 
     def readers(self) -> Readers:
         """Iterate over the messages as streams, each as soon as it begins.
@@ -179,30 +157,7 @@ class WebSocket(ObjectStream["str | bytes"]):
         """
         return Readers(self._receiver)
 
-    # Sending
-
-    async def send(self, item: str | bytes | bytearray | memoryview) -> None:
-        """Send one message: ``str`` as text, bytes-like as binary.
-
-        Returns when the message is in the write buffer and the buffer is below its high-water
-        mark (``Limits.send_buffer`` bytes). Any number of tasks may send; they queue in order.
-        ``WebSocketWriter.send`` takes further arguments.
-
-        Args:
-            item: the message.
-
-        Raises:
-            TypeError: ``item`` is something else; nothing was sent.
-            ConnectionClosed: the connection is closing or closed.
-            RuntimeError: this task has a ``fragment()`` open, and would wait for itself.
-
-        If cancelled: the message was either not admitted, and nothing of it is sent, or it is
-        delivered whole. The connection stays usable.
-        """
-        # Mostly there is nothing to wait for, and another coroutine would cost as much as the rest.
-        taken = self._write_buffer.try_send(item, None)
-        if taken != TAKEN:
-            await self.writer.finish_send(taken, item)
+    # Sending; ``send`` is the base class's
 
     async def send_eof(self) -> None:
         """Send a close frame with code 1000, and stay open for receiving until the peer has answered it.

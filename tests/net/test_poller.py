@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 import anyws
-from anyws.net import _poller
+from anyws.net import _asyncio, _poller, _trio
 from anyws.net._poller import Poller
 
 pytestmark = [
@@ -40,11 +40,13 @@ def pairs():
 
 
 @pytest.fixture
-def poller():
-    calls = []
-    found = Poller(lambda poller: calls.append("begin"), lambda poller: calls.append("end"))
-    found.calls = calls
-    return found
+def calls():
+    return []
+
+
+@pytest.fixture
+def poller(calls):
+    return Poller(lambda poller: calls.append("begin"), lambda poller: calls.append("end"))
 
 
 def test_who_can_read_is_called(poller, pairs):
@@ -59,7 +61,7 @@ def test_who_can_read_is_called(poller, pairs):
     assert [reader.data for reader in readers] == [[b"first"], [], [b"third"]]
 
 
-def test_the_loop_watches_only_while_there_is_something(poller, pairs):
+def test_the_loop_watches_only_while_there_is_something(poller, calls, pairs):
     readers = [Reader(here) for here, _ in pairs[:2]]
     assert poller.idle
     for _ in range(2):
@@ -69,7 +71,7 @@ def test_the_loop_watches_only_while_there_is_something(poller, pairs):
         for reader in readers:
             poller.unwatch(reader.sock.fileno())
         assert poller.idle
-    assert poller.calls == ["begin", "end"] * 2
+    assert calls == ["begin", "end"] * 2
     pairs[0][1].send(b"unheard")
     poller.poll()
     assert not readers[0].data
@@ -102,13 +104,26 @@ async def echo(client):
 def watched(monkeypatch):
     """Count what the poller reads."""
     count = []
-    poll = Poller.poll
 
-    def counted(self):
-        count.append(len(self._readers))
-        poll(self)
+    class CountingPoller(Poller):
+        def __init__(self, begin, end):
+            super().__init__(begin, end)
+            self.numbers = set()
 
-    monkeypatch.setattr(Poller, "poll", counted)
+        def watch(self, number, reader):
+            self.numbers.add(number)
+            super().watch(number, reader)
+
+        def unwatch(self, number):
+            self.numbers.remove(number)
+            super().unwatch(number)
+
+        def poll(self):
+            count.append(len(self.numbers))
+            super().poll()
+
+    monkeypatch.setattr(_asyncio, "Poller", CountingPoller)
+    monkeypatch.setattr(_trio, "Poller", CountingPoller)
     return count
 
 
