@@ -25,6 +25,7 @@ C_ECHO = "C epoll"
 #: Which CPU bears what is measured, and which bears what measures it.
 MEASURED, OTHER = "1", "0"
 START_TIMEOUT = 20.0
+_given_ports: set[int] = set()
 #: What is imported for a library whose name is another.
 MODULES = {
     "anyws plain": ("anyws",),
@@ -212,12 +213,15 @@ class Workshop:
         path = self._folder / "frames"
         path.write_bytes(frames)
         arguments = {"seconds": seconds, "frames": path, **values}
-        return _run(
+        found = _run(
             ["taskset", "-c", OTHER, str(self._folder / "load"), str(port)]
             + [f"{name}={value}" for name, value in arguments.items()],
             os.environ,
             seconds,
         )
+        if "pid" in values and found.get("microseconds") == 0:
+            raise Failure("another process answered in its place")
+        return found
 
     def run_client(
         self, python: Python, name: str, port: int, window: int, size: int, seconds: float
@@ -257,6 +261,10 @@ def _run(command: list[str], environment: Mapping[str, str], seconds: float) -> 
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """Return a port that nobody listens on, and none twice: whoever got it may not listen yet."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = int(listener.getsockname()[1])
+        if port not in _given_ports:
+            _given_ports.add(port)
+            return port
