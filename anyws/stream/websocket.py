@@ -69,6 +69,22 @@ class WebSocket(MessageStream, ObjectStream["str | bytes"]):
         subprotocol: the subprotocol that was agreed on, or ``None``.
     """
 
+    # Other attributes can be set as well; but the dictionary for them takes memory.
+    __slots__ = (
+        "_closing",
+        "_connection",
+        "_inbound",
+        "_keepalive",
+        "_messages_seen",
+        "_pings",
+        "_source",
+        "_ticker",
+        "_transport",
+        "request",
+        "response",
+        "subprotocol",
+    )
+
     def __init__(
         self,
         connection: Connection,
