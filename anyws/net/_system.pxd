@@ -19,7 +19,7 @@ cdef extern from * nogil:
 
     #ifdef __linux__
     #include <sys/epoll.h>
-    static int anyws_readable(int epoll, int *found, int most) {
+    static inline int anyws_readable(int epoll, int *found, int most) {
       struct epoll_event events[256];
       int count = epoll_wait(epoll, events, most < 256 ? most : 256, 0);
       for (int i = 0; i < count; i++) found[i] = events[i].data.fd;
