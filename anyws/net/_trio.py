@@ -310,6 +310,7 @@ class TrioNetwork:
         if _poller.HAS_EPOLL:
             task = _PollerTask(self._task_group)
             poller = Poller(task.begin, task.end)
+        connections = 0
 
         async def accept(listener: socket.socket) -> None:
             # Straight into the nursery: anyio's wrapper takes 1 KB for each connection's task.
@@ -320,20 +321,26 @@ class TrioNetwork:
                 return
 
             def started(sock: socket.socket) -> None:
-                many = poller is not None and len(nursery.child_tasks) >= _poller.FEW
+                nonlocal connections
+                many = poller is not None and connections >= _poller.FEW
                 transport = self._transport(sock, poller if many else None)
+                connections += 1
                 nursery.start_soon(connected, transport)
 
             with scope:
                 await self._accept(listener, started)
 
         async def connected(transport: Transport) -> None:
-            if ssl_context is not None:
-                secured = await accept_tls(transport, ssl_context, handshake_timeout)
-                if secured is None:
-                    return
-                transport = secured
-            await accepted(transport)
+            nonlocal connections
+            try:
+                if ssl_context is not None:
+                    secured = await accept_tls(transport, ssl_context, handshake_timeout)
+                    if secured is None:
+                        return
+                    transport = secured
+                await accepted(transport)
+            finally:
+                connections -= 1
 
         for sock in sockets:
             sock.setblocking(False)

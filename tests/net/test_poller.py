@@ -184,6 +184,18 @@ async def test_connections_that_come_and_go(monkeypatch):
             tg.cancel_scope.cancel()
 
 
+async def test_connections_that_are_gone_do_not_count(watched):
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tg:
+            server = await tg.start(partial(anyws.serve, echo, "127.0.0.1", 0))
+            for _ in range(_poller.FEW + 8):
+                async with anyws.connect(f"ws://127.0.0.1:{server.port}") as client:
+                    await client.send("hello")
+                    assert await client.receive() == "hello"
+            tg.cancel_scope.cancel()
+    assert not watched
+
+
 async def test_where_there_is_no_epoll(monkeypatch, watched):
     monkeypatch.setattr(_poller, "FEW", 0)
     monkeypatch.setattr(_poller, "HAS_EPOLL", False)
