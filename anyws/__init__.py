@@ -3,7 +3,8 @@
 from anyws.client import client_over, connect
 from anyws.core.deflate import Deflate
 from anyws.core.handshake.headers import Headers
-from anyws.core.handshake.http import Request, Response
+from anyws.core.handshake.request import Request
+from anyws.core.handshake.response import Response
 from anyws.enums import CloseCode, DataType, Opcode, State
 from anyws.errors import (
     Close,

@@ -5,8 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
-from anyws.core.handshake.http import Request, Response
+from anyws.core.handshake.response import Response
+
+if TYPE_CHECKING:
+    from anyws.core.handshake.request import Request
 
 __all__ = ["PageSite"]
 

@@ -11,7 +11,7 @@ import anyio
 
 from anyws.core.connection import Connection
 from anyws.core.handshake.client import ClientHandshake
-from anyws.core.handshake.http import Response
+from anyws.core.handshake.response import Response
 from anyws.core.handshake.server import ServerHandshake, error_response
 from anyws.core.handshake.uri import parse_uri
 from anyws.enums import Role
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from anyws.core.deflate import Deflate
     from anyws.core.handshake.headers import HeadersLike
-    from anyws.core.handshake.http import Request
+    from anyws.core.handshake.request import Request
     from anyws.core.handshake.server import SelectSubprotocol
     from anyws.core.handshake.upgrade import Acceptance
     from anyws.net.transport import Transport

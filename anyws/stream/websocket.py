@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from anyws.core.connection import Connection
-    from anyws.core.handshake.http import Request, Response
+    from anyws.core.handshake.request import Request
+    from anyws.core.handshake.response import Response
     from anyws.net.transport import Transport
     from anyws.stream.budget import ByteBudget
     from anyws.stream.options import ConnectionOptions

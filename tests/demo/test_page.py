@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from anyws.core.handshake.http import Request
+from anyws.core.handshake.request import Request
 from anyws.demo.page import PageSite
 
 

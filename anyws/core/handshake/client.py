@@ -15,7 +15,8 @@ from anyws.core.handshake.headers import (
     parse_extensions,
     parse_token_list,
 )
-from anyws.core.handshake.http import Request, Response, ResponseReader
+from anyws.core.handshake.http import ResponseReader
+from anyws.core.handshake.request import Request
 from anyws.core.handshake.upgrade import (
     Acceptance,
     accept_value,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anyws.core.deflate import Deflate, DeflateParameters
+    from anyws.core.handshake.response import Response
     from anyws.core.handshake.uri import URI
     from anyws.limits import Limits
 

@@ -1,4 +1,4 @@
-"""Requests and responses, and the readers that make them from bytes. Only this file knows h11.
+"""The readers that make requests and responses from bytes. Only this file knows h11.
 
 A head passes two gates: ``head.HeadCollector`` bounds it and refuses what must not be tolerated,
 then h11 parses it. In a request only the head is read: nothing here takes a body from a client.
@@ -6,196 +6,24 @@ then h11 parses it. In a request only the head is read: nothing here takes a bod
 
 from __future__ import annotations
 
-import http
-import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
-from urllib.parse import unquote
 
 import h11
 
 from anyws.core.handshake.head import REQUEST_HEAD, RESPONSE_HEAD, HeadCollector
-from anyws.core.handshake.headers import Headers, HeadersLike, check_token, parse_cookies
+from anyws.core.handshake.headers import Headers
+from anyws.core.handshake.request import ABSOLUTE_TARGET, Request
+from anyws.core.handshake.response import Response
 from anyws.core.handshake.uri import split_authority
 from anyws.errors import InvalidHandshake
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from anyws.limits import Limits
 
-__all__ = ["Request", "RequestReader", "Response", "ResponseReader", "switching_protocols"]
-
-_TARGET = re.compile(r"[\x21-\x7e]+")
-_ABSOLUTE = re.compile(r"(?:https?|wss?)://([^/?#]*)([^#]*)", re.IGNORECASE)
-_REASON = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+__all__ = ["RequestReader", "ResponseReader"]
 
 # Informational answers before the real one; more of them than this is an attempt to stall.
 _INTERIM_RESPONSES = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """The head of an HTTP/1.1 request.
-
-    Args:
-        method: the method, such as ``GET``.
-        target: the request target as it stands in the request line, percent-encoded.
-        headers: the header fields.
-
-    Raises:
-        ValueError: the method is not a token, or the target holds whitespace, control
-            characters or characters outside ASCII (RFC 9112, section 3).
-    """
-
-    method: str
-    target: str
-    headers: Headers = field(default_factory=Headers)
-
-    def __post_init__(self) -> None:
-        check_token(self.method, "a request's method")
-        if not _TARGET.fullmatch(self.target):
-            raise ValueError(f"a request's target must be visible ASCII, not {self.target!r}")
-
-    @property
-    def path(self) -> str:
-        """The path, percent-decoded as UTF-8 and without the query.
-
-        It comes from the peer and may hold any character: use ``repr()`` to log it.
-        """
-        return unquote(self._resource.partition("?")[0]) or "/"
-
-    @property
-    def query(self) -> str:
-        """What follows the first ``?``, not decoded; an empty string when there is none."""
-        return self._resource.partition("?")[2]
-
-    @property
-    def cookies(self) -> Mapping[str, str]:
-        """The cookies by name, values as they were sent (RFC 6265, section 5.4)."""
-        return parse_cookies(self.headers.get_all("Cookie"))
-
-    @property
-    def origin(self) -> str | None:
-        """The ``Origin`` header, or ``None``, which says what page opened the connection (RFC 6454)."""
-        return self.headers.get("Origin")
-
-    @property
-    def host(self) -> str:
-        """The ``Host`` header, name and port under which the client knows the server (RFC 9110, 7.2)."""
-        return self.headers.get("Host", "")
-
-    def serialize(self) -> bytes:
-        """The request as it goes over the wire."""
-        line = f"{self.method} {self.target} HTTP/1.1\r\n".encode("ascii")
-        return line + self.headers.serialize() + b"\r\n"
-
-    @property
-    def _resource(self) -> str:
-        match = _ABSOLUTE.fullmatch(self.target)
-        return match[2] if match else self.target
-
-
-@dataclass(frozen=True, slots=True, init=False)
-class Response:
-    """An HTTP/1.1 response; ``process_request`` returns one to answer instead of upgrading.
-
-    Args:
-        status: the status code, from 100 to 999.
-        headers: a mapping or pairs. ``Content-Length`` and ``Connection`` are written by
-            ``serialize``.
-        body: bytes, or text that goes as UTF-8 with the content type ``text/plain`` unless
-            ``headers`` names another.
-        reason: the reason phrase; ``None`` takes the one that belongs to the status.
-
-    Raises:
-        ValueError: the status is out of range, it allows no body but there is one, the reason
-            holds a control character or is not Latin-1, or a header is malformed.
-    """
-
-    status: int
-    headers: Headers
-    body: bytes
-    reason: str
-
-    def __init__(
-        self,
-        status: int,
-        headers: HeadersLike = (),
-        body: bytes | str = b"",
-        reason: str | None = None,
-    ) -> None:
-        status = int(status)
-        if not 100 <= status <= 999:
-            raise ValueError(f"an HTTP status is a number from 100 to 999, not {status}")
-        fields = Headers(headers)
-        if isinstance(body, str):
-            body = body.encode()
-            if "Content-Type" not in fields:
-                fields = Headers((*fields.raw, ("Content-Type", "text/plain; charset=utf-8")))
-        if body and not _allows_body(status):
-            raise ValueError(f"a response with status {status} has no body")
-        reason = _default_reason(status) if reason is None else reason
-        if not _REASON.fullmatch(reason):
-            raise ValueError(f"the reason phrase holds what HTTP does not allow: {reason!r}")
-        object.__setattr__(self, "status", status)
-        object.__setattr__(self, "headers", fields)
-        object.__setattr__(self, "body", bytes(body))
-        object.__setattr__(self, "reason", reason)
-
-    def serialize(self, *, head_only: bool = False) -> bytes:
-        """The response as it goes over the wire.
-
-        A final response gets its ``Content-Length`` and ``Connection: close``, whatever its
-        headers say about them: this server reads one request from a connection.
-
-        Args:
-            head_only: leave the body out, as the answer to ``HEAD`` does (RFC 9110, section 9.3.2).
-
-        Raises:
-            ValueError: there is a ``Transfer-Encoding`` header (RFC 9112, section 6.1).
-        """
-        headers = self.headers
-        if "Transfer-Encoding" in headers:
-            raise ValueError("a response goes out whole, without a Transfer-Encoding")
-        if self.status >= 200:
-            ours = {"connection", "content-length"}
-            pairs = [pair for pair in headers.raw if pair[0].lower() not in ours]
-            if _allows_body(self.status):
-                pairs.append(("Content-Length", str(len(self.body))))
-            pairs.append(("Connection", "close"))
-            if "Upgrade" in headers:
-                # RFC 9110, section 7.8: the field needs its connection option.
-                pairs.append(("Connection", "upgrade"))
-            headers = Headers(pairs)
-        line = f"HTTP/1.1 {self.status} {self.reason}\r\n".encode("latin-1")
-        return line + headers.serialize() + b"\r\n" + (b"" if head_only else self.body)
-
-
-def switching_protocols(lines: str) -> tuple[Response, bytes]:
-    """Return the response 101 with these header lines, and its bytes.
-
-    Args:
-        lines: lines ``Name: value``, each with its CRLF, which were checked before.
-    """
-    response = Response.__new__(Response)
-    object.__setattr__(response, "status", 101)
-    object.__setattr__(response, "headers", Headers._of_lines(lines))
-    object.__setattr__(response, "body", b"")
-    object.__setattr__(response, "reason", "Switching Protocols")
-    return response, f"HTTP/1.1 101 Switching Protocols\r\n{lines}\r\n".encode("latin-1")
-
-
-def _allows_body(status: int) -> bool:
-    """RFC 9110, section 6.4.1."""
-    return status >= 200 and status not in {204, 304}
-
-
-def _default_reason(status: int) -> str:
-    try:
-        return http.HTTPStatus(status).phrase
-    except ValueError:
-        return ""
 
 
 class RequestReader:
@@ -392,6 +220,6 @@ def _check_target(request: Request, host_header: str) -> None:
         return
     if request.target == "*" and request.method == "OPTIONS":
         return
-    match = _ABSOLUTE.fullmatch(request.target)
+    match = ABSOLUTE_TARGET.fullmatch(request.target)
     if match is None or split_authority(match[1]) != host:
         raise InvalidHandshake("the request target must be a path on the host of the Host header")

@@ -10,7 +10,7 @@ from anyws.core.handshake.uri import split_authority
 from anyws.errors import InvalidHandshake
 
 if TYPE_CHECKING:
-    from anyws.core.handshake.http import Request
+    from anyws.core.handshake.request import Request
 
 __all__ = ["Origins", "check_origin", "check_origins_argument"]
 

@@ -14,8 +14,10 @@ from anyws.core.handshake.headers import (
     parse_extensions,
     parse_token_list,
 )
-from anyws.core.handshake.http import Request, RequestReader, Response, switching_protocols
+from anyws.core.handshake.http import RequestReader
 from anyws.core.handshake.origins import Origins, check_origin, check_origins_argument
+from anyws.core.handshake.request import Request
+from anyws.core.handshake.response import Response, switching_protocols
 from anyws.core.handshake.upgrade import (
     Acceptance,
     accept_value,

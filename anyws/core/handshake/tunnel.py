@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from anyws.core.handshake.headers import Headers
-from anyws.core.handshake.http import Request, ResponseReader
+from anyws.core.handshake.http import ResponseReader
+from anyws.core.handshake.request import Request
 from anyws.errors import InvalidHandshake
 
 if TYPE_CHECKING:
-    from anyws.core.handshake.http import Response
+    from anyws.core.handshake.response import Response
     from anyws.core.handshake.uri import ProxyURI
     from anyws.limits import Limits
 

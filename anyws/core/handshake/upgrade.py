@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from anyws.core.deflate import DeflateParameters
-    from anyws.core.handshake.http import Response
+    from anyws.core.handshake.response import Response
 
 __all__ = ["Acceptance", "accept_value", "added_headers", "checked_subprotocols", "names_protocol"]
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anyws.core.handshake.http import Response, ResponseReader
+from anyws.core.handshake.http import ResponseReader
+from anyws.core.handshake.response import Response
 from anyws.errors import InvalidHandshake
 from anyws.limits import Limits
 

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from anyws.core.handshake.http import Request
 from anyws.core.handshake.origins import Origins
+from anyws.core.handshake.request import Request
 from anyws.core.handshake.server import ServerHandshake
 from anyws.errors import InvalidHandshake
 from anyws.limits import Limits

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anyws.core.deflate import Deflate
-from anyws.core.handshake.http import Request, Response
+from anyws.core.handshake.request import Request
+from anyws.core.handshake.response import Response
 from anyws.core.handshake.server import SelectSubprotocol, ServerHandshake, error_response
 from anyws.errors import InvalidHandshake
 from anyws.limits import Limits
