@@ -51,6 +51,7 @@ GUARDED = {
     "trio",
     "uvloop",
     "h11",
+    "httptools",
     "zlib",
     "zlib_ng",
     "isal",

@@ -1,7 +1,8 @@
 """The readers that make requests and responses from bytes. Only this file knows h11.
 
 A head passes two gates: ``head.HeadCollector`` bounds it and refuses what must not be tolerated,
-then h11 parses it. In a request only the head is read: nothing here takes a body from a client.
+then h11 parses it; for most requests httptools does, where it is installed (``request_parser``). In a
+request only the head is read: nothing here takes a body from a client.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import h11
 
 from anyws.core.handshake.head import REQUEST_HEAD, RESPONSE_HEAD, HeadCollector
 from anyws.core.handshake.headers import Headers
-from anyws.core.handshake.request import ABSOLUTE_TARGET, Request
+from anyws.core.handshake.request import ABSOLUTE_TARGET, Request, parsed_request
+from anyws.core.handshake.request_parser import parse_request
 from anyws.core.handshake.response import Response
 from anyws.core.handshake.uri import split_authority
 from anyws.errors import InvalidHandshake
@@ -55,17 +57,18 @@ class RequestReader:
         head = self._head.receive_data(data)
         if head is None:
             return None
+        request, self.values = parse_request(head) or self._parse(head)
+        _check_target(request, self.values["host"][0])
+        return request
+
+    def _parse(self, head: bytes) -> tuple[Request, dict[str, list[str]]]:
         parser = h11.Connection(h11.SERVER, max_incomplete_event_size=self._size)
         event = _next_event(parser, head)
         assert isinstance(event, h11.Request)
         # Method and target have passed the line's pattern in HeadCollector and those of h11.
-        request = Request.__new__(Request)
-        object.__setattr__(request, "method", event.method.decode("ascii"))
-        object.__setattr__(request, "target", event.target.decode("ascii"))
-        object.__setattr__(request, "headers", _headers(event))
-        self.values = request.headers._values()
-        _check_target(request, self.values["host"][0])
-        return request
+        method, target = event.method.decode("ascii"), event.target.decode("ascii")
+        request = parsed_request(method, target, _headers(event))
+        return request, request.headers._values()
 
     def receive_eof(self) -> NoReturn:
         """The client has gone before its request was complete.

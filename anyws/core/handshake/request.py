@@ -12,7 +12,7 @@ from anyws.core.handshake.headers import Headers, check_token, parse_cookies
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ABSOLUTE_TARGET", "Request"]
+__all__ = ["ABSOLUTE_TARGET", "Request", "parsed_request"]
 
 _TARGET = re.compile(r"[\x21-\x7e]+")
 #: A target with its scheme and authority, which is the first group; the second is the resource.
@@ -79,3 +79,12 @@ class Request:
     def _resource(self) -> str:
         match = ABSOLUTE_TARGET.fullmatch(self.target)
         return match[2] if match else self.target
+
+
+def parsed_request(method: str, target: str, headers: Headers) -> Request:
+    """Return a request whose method and target were checked before."""
+    request = Request.__new__(Request)
+    object.__setattr__(request, "method", method)
+    object.__setattr__(request, "target", target)
+    object.__setattr__(request, "headers", headers)
+    return request

@@ -14,6 +14,8 @@ from anyws.core.handshake.request import Request
 from anyws.errors import InvalidHandshake
 from anyws.limits import Limits
 
+pytestmark = pytest.mark.usefixtures("each_parser")
+
 LIMITS = Limits()
 SIMPLE = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 

@@ -15,6 +15,8 @@ from anyws.core.handshake.server import SelectSubprotocol, ServerHandshake, erro
 from anyws.errors import InvalidHandshake
 from anyws.limits import Limits
 
+pytestmark = pytest.mark.usefixtures("each_parser")
+
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 LINES = {
     b"Host": b"server.example.com",
