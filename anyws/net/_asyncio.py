@@ -141,7 +141,9 @@ class AsyncioTransport(Transport, asyncio.BufferedProtocol):
     def unsent(self) -> int:
         return 0 if self._lost else self._transport.get_write_buffer_size()
 
-    def write_eof(self) -> None:
+    def write_eof(self, last: bytes = b"") -> None:
+        if last:
+            self.write(last)
         if self._lost or self._transport.is_closing():
             return
         try:

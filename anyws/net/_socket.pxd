@@ -24,13 +24,15 @@ cdef class SocketCore:
     cpdef bint _receive(self) except -1
     cpdef _end(self)
     cpdef receive_more(self)
-    @cython.locals(sent=Py_ssize_t)
     cpdef write(self, bytes data)
+    @cython.locals(sent=Py_ssize_t)
+    cdef _write(self, bytes data, bint more)
     @cython.locals(sent=Py_ssize_t, size=Py_ssize_t)
     cpdef writelines(self, chunks)
     cdef Py_ssize_t _send_several(self, chunks) except -1
     cdef _keep(self, chunks, Py_ssize_t size, Py_ssize_t sent)
     cpdef _write_backlog(self)
+    cpdef write_eof(self, bytes last=*)
     cdef _wake(self)
     cdef _shutdown(self)
     cpdef _lose(self, error)

@@ -118,12 +118,15 @@ class SocketCore:
 
     def write(self, data: bytes) -> None:
         """Send ``data`` as soon as the kernel takes it."""
+        self._write(data, False)
+
+    def _write(self, data: bytes, more: bool) -> None:
         if self._closed:
             return
         sent = 0
         if not self.unsent:
             try:
-                sent = system.send(self._socket, self._descriptor, data)
+                sent = system.send(self._socket, self._descriptor, data, more)
             except BlockingIOError:
                 pass
             except OSError as error:
@@ -196,10 +199,14 @@ class SocketCore:
                 self._shutdown()
             self._wake()
 
-    def write_eof(self) -> None:
-        """Send the end of the stream after what was written."""
-        if self._closed or self._eof_sent:
+    def write_eof(self, last: bytes = b"") -> None:
+        """Send ``last`` and the end of the stream after what was written, in one segment if possible."""
+        if self._closed or self._eof_sent or self._eof_due:
             return
+        if last:
+            self._write(last, True)
+            if self._closed:
+                return
         if self._backlog:
             self._eof_due = True
         else:

@@ -16,6 +16,9 @@ cdef extern from * nogil:
     #define anyws_recv recv
     #define anyws_send send
     #endif
+    #ifndef MSG_MORE
+    #define MSG_MORE 0
+    #endif
 
     #ifdef __linux__
     #include <sys/epoll.h>
@@ -32,6 +35,7 @@ cdef extern from * nogil:
     """
     Py_ssize_t c_recv "anyws_recv" (int descriptor, void *buffer, size_t length, int flags)
     Py_ssize_t c_send "anyws_send" (int descriptor, const void *data, size_t length, int flags)
+    int MSG_MORE
     int c_readable "anyws_readable" (int epoll, int *found, int most)
 
 # Copying that many bytes takes as long as letting other threads run and waiting for them to let go.
@@ -58,18 +62,19 @@ cdef inline Py_ssize_t receive(sock, int descriptor, buffer) except -1:
         PyBuffer_Release(&view)
 
 
-cdef inline Py_ssize_t send(sock, int descriptor, bytes data) except -1:
+cdef inline Py_ssize_t send(sock, int descriptor, bytes data, bint more) except -1:
     cdef const char *start = PyBytes_AS_STRING(data)
     cdef Py_ssize_t length = PyBytes_GET_SIZE(data)
     cdef Py_ssize_t count
+    cdef int flags = MSG_MORE if more else 0
     if descriptor < 0:
         return sock.send(data)
     while True:
         if length < _LET_OTHERS_RUN:
-            count = c_send(descriptor, start, length, 0)
+            count = c_send(descriptor, start, length, flags)
         else:
             with nogil:
-                count = c_send(descriptor, start, length, 0)
+                count = c_send(descriptor, start, length, flags)
         if count >= 0:
             return count
         if errno != EINTR:

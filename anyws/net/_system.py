@@ -7,13 +7,15 @@ few bytes, and an epoll makes a pair of objects for each socket.
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import select
-    import socket
 
 __all__ = ["readable", "receive", "send"]
+
+_MORE = getattr(socket, "MSG_MORE", 0)
 
 
 def receive(sock: socket.socket, descriptor: int, buffer: memoryview) -> int:  # noqa: ARG001 - for C
@@ -27,9 +29,16 @@ def receive(sock: socket.socket, descriptor: int, buffer: memoryview) -> int:  #
     return sock.recv_into(buffer)
 
 
-def send(sock: socket.socket, descriptor: int, data: bytes) -> int:  # noqa: ARG001 - for C
-    """Send ``data``; return how many bytes the kernel took, or raise ``OSError`` as ``send``."""
-    return sock.send(data)
+def send(sock: socket.socket, descriptor: int, data: bytes, more: bool) -> int:  # noqa: ARG001 - for C
+    """Send ``data``; return how many bytes the kernel took, or raise ``OSError`` as ``send``.
+
+    Args:
+        sock: the socket.
+        descriptor: its file descriptor, -1 for what only behaves like a socket.
+        data: what to send.
+        more: whether something follows at once, for which the kernel may keep it back.
+    """
+    return sock.send(data, _MORE) if more else sock.send(data)
 
 
 def readable(epoll: select.epoll, descriptor: int, most: int) -> list[int]:  # noqa: ARG001 - for C

@@ -36,4 +36,4 @@ cdef class TlsCore(Receiver):
     cdef _encrypt_held(self)
     cdef _wake(self)
     cpdef _flush(self)
-    cpdef _say_farewell(self)
+    cpdef bytes _take_farewell(self)

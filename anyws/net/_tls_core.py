@@ -239,17 +239,16 @@ class TlsCore(Receiver):
         """Pass on what was encrypted."""
         self._below.write(self._outgoing.read())
 
-    def _say_farewell(self) -> None:
-        """Encrypt the end of the stream; nothing can be written after it."""
+    def _take_farewell(self) -> bytes:
+        """Return the end of the stream, encrypted; nothing can be written after it."""
         if self._eof_sent or self._lost:
-            return
+            return b""
         self._eof_sent = True
         if not self._established:
-            return
+            return b""
         try:
             self._ssl_object.unwrap()
         except SSLError:
             # It waits for the peer's farewell, which nobody needs.
             pass
-        if self._outgoing.pending:
-            self._flush()
+        return self._outgoing.read()

@@ -89,7 +89,9 @@ class StreamTransport(Transport):
         self.clogged = self.clogged or self._backlog_size > self._high_water
         self._work.set()
 
-    def write_eof(self) -> None:
+    def write_eof(self, last: bytes = b"") -> None:
+        if last:
+            self.write(last)
         self._eof_due = True
         self._work.set()
 

@@ -89,9 +89,10 @@ class TlsTransport(TlsCore, Transport):  # type: ignore[override]
     def resume_reading(self) -> None:
         self._below.resume_reading()
 
-    def write_eof(self) -> None:
-        self._say_farewell()
-        self._below.write_eof()
+    def write_eof(self, last: bytes = b"") -> None:
+        if last:
+            self.write(last)
+        self._below.write_eof(self._take_farewell())
 
     def call_soon(self, callback: Callable[[], object]) -> None:
         self._below.call_soon(callback)
@@ -105,7 +106,9 @@ class TlsTransport(TlsCore, Transport):  # type: ignore[override]
 
     async def aclose(self) -> None:
         """Send what was written and the end of TLS, then close; if cancelled, drop the connection at once."""
-        self._say_farewell()
+        farewell = self._take_farewell()
+        if farewell:
+            self._below.write(farewell)
         await self._below.aclose()
 
     def abort(self) -> None:

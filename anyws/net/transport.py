@@ -155,8 +155,8 @@ class Transport(ByteStream):
         """Bytes that were written and that the stream below has not taken yet."""
 
     @abstractmethod
-    def write_eof(self) -> None:
-        """Send the end of the stream after what was written; where it cannot, close it."""
+    def write_eof(self, last: bytes = b"") -> None:
+        """Send ``last`` and the end of the stream after what was written; where it cannot, close it."""
 
     @abstractmethod
     async def drain(self) -> None:

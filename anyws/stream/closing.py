@@ -118,12 +118,12 @@ class Closing:
             return
         if connection.inbound.ended:
             frame = connection.reach_end()
-            if frame:
+            if connection.state is State.CLOSED and connection.role is Role.SERVER:
+                # The end now, not when the handler returns: a client waits for this.
+                self._write_buffer.end(frame)
+            elif frame:
                 self._write_buffer.write_control([frame])
             self._on_ended()
-            if connection.state is State.CLOSED and connection.role is Role.SERVER:
-                # Now, not when the handler returns: a client waits for this.
-                self._transport.write_eof()
         if self._source.lost or (self._source.eof and not connection.inbound.ended):
             self.lose()
 

@@ -79,6 +79,11 @@ class FrameLog:
             self._out.feed(chunk)
         self._transport.writelines(chunks)
 
+    def write_eof(self, last: bytes = b"") -> None:
+        """Log the frames in ``last``, then send them and the end of the stream."""
+        self._out.feed(last)
+        self._transport.write_eof(last)
+
 
 class _ReceiverLog(Receiver):
     """What the transport gives bytes to: they are logged before they are parsed and answered."""

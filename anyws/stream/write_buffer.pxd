@@ -52,6 +52,7 @@ cdef class WriteBuffer:
     cdef bint _round_is_over(self)
     cpdef append(self, list frames)
     cpdef write_control(self, list frames)
+    cpdef end(self, bytes frame)
     cpdef before_waiting(self)
     @cython.locals(pending=list, size=Py_ssize_t)
     cpdef flush(self)

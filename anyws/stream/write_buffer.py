@@ -232,6 +232,13 @@ class WriteBuffer:
         self.append(frames)
         self.flush()
 
+    def end(self, frame: bytes) -> None:
+        """Send what is pending, then ``frame`` and the end of the stream."""
+        self.flush()
+        self.written += len(frame)
+        if not self.finished:
+            self._transport.write_eof(frame)
+
     def before_waiting(self) -> None:
         """Send what has gathered, since the task that sends is about to wait."""
         self._sent_lately = False

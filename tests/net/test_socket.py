@@ -52,9 +52,9 @@ class FailingSocket:
         if self.errors:
             raise self.errors.pop(0)
 
-    def send(self, data):
+    def send(self, data, flags=0):
         self._fail()
-        return self.sock.send(data)
+        return self.sock.send(data, flags)
 
     def sendmsg(self, pieces):
         self._fail()
@@ -243,6 +243,32 @@ def test_the_end_of_the_stream_comes_after_the_backlog_and_once(sink):
         peer.send(b"answer")
         assert transport._receive()
         assert sink.data == b"answer"
+
+
+@pytest.mark.parametrize("before", [b"", b"before", LARGE], ids=len)
+def test_the_end_of_the_stream_comes_after_what_is_last(sink, before):
+    with connected(sink) as (transport, peer):
+        transport.write(before)
+        transport.write_eof(b"last")
+        transport.write_eof(b"never")
+        assert exchange(transport, peer) == before + b"last"
+        assert peer.recv(1) == b""
+        assert (transport.unsent, sink.lost) == (0, [])
+
+
+def test_what_is_last_may_take_long(sink):
+    with connected(sink) as (transport, peer):
+        transport.write_eof(LARGE)
+        assert exchange(transport, peer) == LARGE
+        assert peer.recv(1) == b""
+
+
+def test_when_what_is_last_cannot_be_sent_there_is_no_end(sink):
+    error = OSError(errno.EPIPE, "broken pipe")
+    with connected(sink, error) as (transport, _):
+        transport._socket.shutdown_error = OSError(errno.ENOTCONN, "not connected")
+        transport.write_eof(b"last")
+        assert sink.lost == [error]
 
 
 @pytest.mark.parametrize("data", [b"x", LARGE], ids=len)

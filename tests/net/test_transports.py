@@ -197,6 +197,17 @@ async def test_end_of_stream_comes_after_the_backlog(connected):
         assert await transport.receive() == b"still here"
 
 
+@pytest.mark.parametrize("before", [b"", LARGE], ids=len)
+async def test_end_of_stream_comes_after_what_is_last(connected, before):
+    async with connected() as (transport, peer):
+        if before:
+            transport.write(before)
+        transport.write_eof(b"last")
+        assert await peer.receive_all() == before + b"last"
+        await peer.send(b"still here")
+        assert await transport.receive() == b"still here"
+
+
 async def test_end_of_stream_twice(connected):
     async with connected() as (transport, peer):
         await transport.send_eof()

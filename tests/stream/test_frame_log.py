@@ -179,6 +179,7 @@ async def test_both_ends_of_a_connection_log_the_same(lines, compression):
     (answered,) = (what for (name, sign), what in ends.items() if name != "to" and sign == " > ")
     assert answered[0].startswith(f"binary {'00 ' * 31}00... (")
     assert ("deflated" in answered[0]) is bool(compression)
+    assert answered[-1] == "close 1001 (going away) (2 bytes)"
 
 
 @pytest.mark.anyio

@@ -27,6 +27,9 @@ class FakeTransport:
     def writelines(self, chunks):
         self.write(b"".join(chunks))
 
+    def write_eof(self, last):
+        self.writes += [last, "the end"]
+
     def call_soon(self, callback):
         self.callbacks.append(callback)
 
@@ -143,10 +146,17 @@ def test_what_was_appended_waits_for_a_flush(side):
     assert (side.writes, side.buffer.written) == ([b"1234"], 4)
 
 
+def test_the_last_frame_comes_after_the_others(side):
+    side.buffer.append([b"12", b"34"])
+    side.buffer.end(b"last")
+    assert (side.writes, side.buffer.written) == ([b"1234", b"last", "the end"], 8)
+
+
 def test_once_finished_nothing_more_is_written(side):
     side.buffer.append([b"late"])
     side.buffer.finished = True
     side.buffer.flush()
+    side.buffer.end(b"later")
     side.buffer.finished = False
     side.buffer.flush()
     assert side.writes == []
