@@ -294,6 +294,7 @@ class AsyncioNetwork:
 
     def __init__(self, task_group: TaskGroup) -> None:
         self._task_group = task_group
+        self.clock = asyncio.get_running_loop().time
 
     async def connect_tcp(
         self,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["FEW", "HAS_EPOLL", "Poller"]
 
 #: Connections of a server that the loop watches itself.
-FEW = 16
+FEW = 8
 #: Sockets that are read before the loop has its turn again.
 _AT_ONCE = 256
 HAS_EPOLL = hasattr(select, "epoll")

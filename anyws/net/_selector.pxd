@@ -9,8 +9,10 @@ cdef class SelectorCore(SocketCore):
     cdef public int _number
     cdef public ReadingWaiter _reading_waiter
     cdef public bint _ended
+    cdef bint _writing
     cdef object _poller
 
+    cdef _stop_writing(self)
     cpdef receive_more(self)
     @cython.locals(receiver=Receiver, waiter=ReadingWaiter)
     cpdef readable(self)

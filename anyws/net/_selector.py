@@ -42,7 +42,7 @@ class SelectorCore(SocketCore):
         poller: what watches it in place of the loop.
     """
 
-    __slots__ = ("_ended", "_loop", "_number", "_poller", "_reading_waiter")
+    __slots__ = ("_ended", "_loop", "_number", "_poller", "_reading_waiter", "_writing")
 
     def __init__(self, sock: socket.socket, poller: Poller | None) -> None:
         super().__init__(sock)
@@ -52,6 +52,8 @@ class SelectorCore(SocketCore):
         self._loop = asyncio.get_running_loop()
         self._reading_waiter = ReadingWaiter(self._loop)
         self._ended = False
+        #: Whether the loop tells when the socket can be written; to ask it costs as much as to end it.
+        self._writing = False
         self._poller = poller
         self.paused = True
 
@@ -98,16 +100,22 @@ class SelectorCore(SocketCore):
                 self._poller.watch(self._number, self)
 
     def _write_when_possible(self) -> None:
+        self._writing = True
         self._loop.add_writer(self._number, self._writable)
 
     def _writable(self) -> None:
         self._write_backlog()
         if not (self._backlog or self._closed):
+            self._stop_writing()
+
+    def _stop_writing(self) -> None:
+        if self._writing:
+            self._writing = False
             self._loop.remove_writer(self._number)
 
     def _stop_waiting(self) -> None:
         self.pause_reading()
-        self._loop.remove_writer(self._number)
+        self._stop_writing()
         self._reading_waiter.wake_soon()
 
 

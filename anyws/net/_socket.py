@@ -44,8 +44,11 @@ _IS_DESCRIPTOR = sys.platform != "win32"
 def prepare_socket(sock: socket.socket) -> socket.socket:
     """Make ``sock`` fit for a ``SocketTransport``."""
     sock.setblocking(False)
-    if sock.family in (socket.AF_INET, socket.AF_INET6):
+    try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except OSError:
+        # It is no TCP socket, or the peer is gone already, which will be seen.
+        pass
     return sock
 
 
@@ -273,13 +276,17 @@ class SocketTransport(SocketCore, Transport):
             self._drained = anyio.Event()
         await self._drained.wait()
 
+    def peer_address(self) -> Any:
+        # The same, without a dictionary of functions for it.
+        return _address(self._socket.getpeername())
+
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
         return {
             SocketAttribute.raw_socket: lambda: self._socket,
             SocketAttribute.family: lambda: self._socket.family,
             SocketAttribute.local_address: lambda: _address(self._socket.getsockname()),
-            SocketAttribute.remote_address: lambda: _address(self._socket.getpeername()),
+            SocketAttribute.remote_address: self.peer_address,
         }
 
 

@@ -255,6 +255,7 @@ class TrioNetwork:
     def __init__(self, task_group: TaskGroup) -> None:
         self._task_group = task_group
         self._next_round = _NextRound(task_group)
+        self.clock = trio.current_time
 
     async def connect_tcp(
         self,

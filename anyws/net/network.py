@@ -28,6 +28,10 @@ class Listening(Protocol):
 class Network(Protocol):
     """What one event loop can connect and accept; its helper tasks run in one task group."""
 
+    @property
+    def clock(self) -> Callable[[], float]:
+        """What ``anyio.current_time`` returns, without finding out each time which loop is running."""
+
     async def connect_tcp(
         self,
         host: str,

@@ -21,10 +21,10 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
-from anyio.abc import ByteStream
+from anyio.abc import ByteStream, SocketAttribute
 
 from anyws.net.receiver import Receiver
 
@@ -169,6 +169,10 @@ class Transport(ByteStream):
     @abstractmethod
     def abort(self) -> None:
         """Drop the stream at once, and what was not sent with it."""
+
+    def peer_address(self) -> Any:
+        """Return the peer's address, ``None`` where there is none; raises ``OSError`` when it is gone."""
+        return self.extra(SocketAttribute.remote_address, None)
 
     async def receive(self, max_bytes: int = 65536) -> bytes:
         """Return what has come, waiting for the first byte; only before ``attach``."""

@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from anyws.net.network import current_network
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from anyio.abc import TaskGroup
 
     from anyws.net.transport import Transport
@@ -45,10 +49,13 @@ class Deadlines:
         self._seconds = seconds
         self._pending: dict[Deadline, None] = {}
         self._running = False
+        self._clock: Callable[[], float] | None = None
 
     def start(self, transport: Transport) -> Deadline:
         """Drop ``transport`` when the time is up, unless ``stop`` is called before."""
-        deadline = Deadline(anyio.current_time() + self._seconds, transport)
+        if self._clock is None:
+            self._clock = current_network(self._task_group).clock
+        deadline = Deadline(self._clock() + self._seconds, transport)
         self._pending[deadline] = None
         if not self._running:
             self._running = True

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from anyio.abc import SocketAttribute
-
 if TYPE_CHECKING:
     from anyws.net.transport import Transport
 
@@ -15,6 +13,6 @@ __all__ = ["peer_address"]
 def peer_address(transport: Transport) -> Any:
     """Return the peer's address, ``None`` where there is none or the peer is gone already."""
     try:
-        return transport.extra(SocketAttribute.remote_address, None)
+        return transport.peer_address()
     except OSError:
         return None
