@@ -12,13 +12,14 @@ cdef extern from "Python.h":
     void *PyUnicode_DATA(object text)
 
 
-cdef inline void xor_loop(
+cdef inline uint64_t xor_loop(
     unsigned char *target, const unsigned char *source, Py_ssize_t length,
     const unsigned char *key, Py_ssize_t offset,
 ) noexcept nogil:
+    # Returns the inclusive or of all bytes written, somewhere in its eight bytes.
     # Words go through memcpy: payloads are not aligned, and compilers turn it into plain moves.
     cdef unsigned char pattern[8]
-    cdef uint64_t word, pattern_word
+    cdef uint64_t word, pattern_word, every = 0
     cdef Py_ssize_t i, words
     for i in range(8):
         pattern[i] = key[(offset + i) & 3]
@@ -28,23 +29,21 @@ cdef inline void xor_loop(
         memcpy(&word, source + 8 * i, 8)
         word ^= pattern_word
         memcpy(target + 8 * i, &word, 8)
+        every |= word
     for i in range(words << 3, length):
         target[i] = source[i] ^ pattern[i & 7]
+        every |= target[i]
+    return every
 
 
 cdef inline bint xor_ascii(
     unsigned char *target, const unsigned char *source, Py_ssize_t length, const unsigned char *key,
 ) noexcept nogil:
     # Whether it was ASCII all over; it stops soon when not.
-    cdef Py_ssize_t position = 0, stop, i
-    cdef unsigned char every
+    cdef Py_ssize_t position = 0, stop
     while position < length:
         stop = min(position + 1024, length)
-        xor_loop(target + position, source + position, stop - position, key, 0)
-        every = 0
-        for i in range(position, stop):
-            every |= target[i]
-        if every & 0x80:
+        if xor_loop(target + position, source + position, stop - position, key, 0) & <uint64_t>0x8080808080808080ULL:
             return False
         position = stop
     return True
