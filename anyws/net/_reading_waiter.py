@@ -12,7 +12,7 @@ the loop, where no task is running, and so the task can be resumed right there.
 ``wake_soon`` the loop resumes the task in its next round.
 
 A task that is resumed asks what it awaited for the result. Of a real future asyncio's compiled tasks read
-it without a call, so a task that was woken is shown one that is done, the same for all of them.
+it without a call, so each task is shown one that is done, the same for all of them.
 
 There is one waiter for each transport, for at most one task at a time; it is used again and again.
 """
@@ -45,7 +45,7 @@ class _NoLoop:
         return False
 
 
-#: What a task that was woken is shown.
+#: What a task that is resumed is shown.
 _DONE: Future[None] = Future(loop=cast("AbstractEventLoop", _NoLoop()))
 _DONE.set_result(None)
 
@@ -111,7 +111,8 @@ class ReadingWaiter:
     def _resume(self) -> None:
         callback, self._callback = self._callback, None
         if callback is not None:
-            callback(self if self._state == _CANCELLED else _DONE)
+            # One that was cancelled learns it from what it awaits, when it goes on.
+            callback(_DONE)
 
     # What the task calls
 
