@@ -41,9 +41,11 @@ cdef inline bint xor_ascii(
 ) noexcept nogil:
     # Whether it was ASCII all over; it stops soon when not.
     cdef Py_ssize_t position = 0, stop
+    cdef uint64_t every
     while position < length:
         stop = min(position + 1024, length)
-        if xor_loop(target + position, source + position, stop - position, key, 0) & <uint64_t>0x8080808080808080ULL:
+        every = xor_loop(target + position, source + position, stop - position, key, 0)
+        if every & <uint64_t>0x8080808080808080ULL:
             return False
         position = stop
     return True
