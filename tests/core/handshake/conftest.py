@@ -1,19 +1,8 @@
 """What the tests of the opening handshake share."""
 
-import sys
-
 import pytest
 
 from anyws.core.handshake import request_parser
-
-
-@pytest.fixture
-def without_httptools(monkeypatch):
-    """Let requests be parsed as they are where httptools is not installed."""
-    monkeypatch.setitem(sys.modules, "httptools", None)
-    request_parser._httptools.cache_clear()
-    yield
-    request_parser._httptools.cache_clear()
 
 
 @pytest.fixture(scope="module", params=["h11", "httptools"])
