@@ -5,7 +5,19 @@ from __future__ import annotations
 import importlib
 from typing import Literal, Protocol, TypeAlias, cast
 
-__all__ = ["Buffer", "Codec", "Compressor", "Decompressor", "Implementation", "load_implementation"]
+__all__ = [
+    "COMPRESSED_AT_ONCE",
+    "Buffer",
+    "Codec",
+    "Compressor",
+    "Decompressor",
+    "Implementation",
+    "load_implementation",
+]
+
+#: Bytes that are compressed in one go, which takes zlib some milliseconds.
+COMPRESSED_AT_ONCE = 65536
+
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 Implementation: TypeAlias = Literal["zlib", "zlib-ng", "isal"]

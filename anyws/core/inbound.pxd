@@ -1,8 +1,12 @@
+cimport cython
+
 cimport anyws._wire.scan as wire
 from anyws.core.deflate_streams cimport Inflater
 from anyws.core.turns cimport Turns
 
+cdef Py_ssize_t _MESSAGE_OVERHEAD
 cdef Py_ssize_t _MUCH
+cdef Py_ssize_t _PAYLOAD_AT_ONCE
 
 cdef class Inbound:
     cdef public list messages
@@ -29,6 +33,7 @@ cdef class Inbound:
     cdef bytes _key
     cdef Py_ssize_t _headers
 
+    @cython.locals(messages=list, position=Py_ssize_t)
     cpdef take(self, Turns turns)
     cpdef drop(self, Py_ssize_t kept)
     cdef bint _is_full(self)

@@ -8,6 +8,7 @@ cdef class _KeyPool:
     cpdef forget(self)
     cpdef bytes take(self)
 
+cdef Py_ssize_t COMPRESSED_AT_ONCE
 cdef int _FIN
 cdef int _RSV1
 cdef Py_ssize_t _JOIN_BELOW

@@ -7,17 +7,15 @@ import os
 from typing import TYPE_CHECKING
 
 import anyws._wire.header as header  # noqa: PLR0402 - the form that a cimport can stand in for
+from anyws.core.compression import COMPRESSED_AT_ONCE
 
 if TYPE_CHECKING:
     from anyws.core.deflate_streams import Deflater
 
-__all__ = ["COMPRESSED_AT_ONCE", "KEEP_COMPRESSOR", "Outbound"]
+__all__ = ["KEEP_COMPRESSOR", "Outbound"]
 
 #: Below this many bytes header and payload are joined, above it the payload is not copied.
 _JOIN_BELOW = 16384
-
-#: Bytes that are compressed in one go, which takes zlib some milliseconds.
-COMPRESSED_AT_ONCE = 65536
 #: Seconds that a compressor is kept while no message is compressed.
 KEEP_COMPRESSOR = 30.0
 

@@ -1,3 +1,9 @@
+cdef int _IDLE
+cdef int _WAITING
+cdef int _WOKEN
+cdef int _CANCELLED
+cdef object _DONE
+
 cdef class ReadingWaiter:
     cdef public bint _asyncio_future_blocking
     cdef object _loop

@@ -4,6 +4,7 @@ cimport anyws.net._system as system
 from anyws.net.receiver cimport Receiver
 
 cdef Py_ssize_t _JOIN_BELOW
+cdef Py_ssize_t _PIECES
 
 cdef class SocketCore:
     # First what a lone write touches.

@@ -141,7 +141,9 @@ class SocketCore:
 
     def writelines(self, chunks: Sequence[bytes]) -> None:
         """Write several pieces, with one system call where the platform can."""
-        size = sum(map(len, chunks))
+        size = 0
+        for chunk in chunks:
+            size += len(chunk)
         if size < _JOIN_BELOW:
             self.write(b"".join(chunks))
             return

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from anyws.stream.write_buffer import TAKEN
+from anyws.stream.admission import TAKEN
+from anyws.stream.operation import CREATED, Operation
+from anyws.stream.receiver import next_message
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Awaitable, Coroutine
 
     from anyws.stream.receiver import Receiver
     from anyws.stream.write_buffer import WriteBuffer
     from anyws.stream.writer import WebSocketWriter
 
-__all__ = ["MessageStream"]
+__all__ = ["MessageIterator", "MessageStream"]
 
 
 class MessageStream:
@@ -51,13 +53,9 @@ class MessageStream:
 
         If cancelled: no message is lost; the next call returns it whole.
         """
-        return self._receiver.next_message(False)
+        return next_message(self._receiver, False)
 
-    def __anext__(self) -> Coroutine[Any, Any, str | bytes]:
-        """Return the next message."""
-        return self._receiver.next_message(True)
-
-    async def send(self, item: str | bytes | bytearray | memoryview) -> None:
+    def send(self, item: str | bytes | bytearray | memoryview) -> Coroutine[Any, Any, None]:
         """Send one message: ``str`` as text, bytes-like as binary.
 
         Returns when the message is in the write buffer and the buffer is below its high-water
@@ -75,7 +73,59 @@ class MessageStream:
         If cancelled: the message was either not admitted, and nothing of it is sent, or it is
         delivered whole. The connection stays usable.
         """
-        # Mostly there is nothing to wait for, and another coroutine would cost as much as the rest.
-        taken = self._write_buffer.try_send(item, None)
-        if taken != TAKEN:
-            await self.writer.finish_send(taken, item)
+        return sending(self, item)
+
+
+class MessageIterator:
+    """Gives one message after the other to an ``async for``.
+
+    It is compiled; a ``WebSocket``, whose class Python makes, would have each step looked up by name.
+
+    Args:
+        receiver: where messages come from.
+    """
+
+    __slots__ = ("_receiver",)
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+
+    def __aiter__(self) -> MessageIterator:
+        return self
+
+    def __anext__(self) -> Coroutine[Any, Any, str | bytes]:
+        return next_message(self._receiver, True)
+
+
+class Sending(Operation):
+    """Sends one message; waits only where the write buffer says so.
+
+    Args:
+        stream: where to send it.
+        item: the message.
+    """
+
+    __slots__ = ("_item", "_stream")
+
+    __name__ = "WebSocket.send"
+
+    _stream: MessageStream | None
+    _item: str | bytes | bytearray | memoryview
+
+    def proceed(self) -> Awaitable[Any] | None:
+        """Put the message into the write buffer, or return what does."""
+        stream, self._stream = self._stream, None
+        if stream is None:
+            return None
+        taken = stream._write_buffer.try_send(self._item, None)
+        return None if taken == TAKEN else stream.writer.finish_send(taken, self._item)
+
+
+def sending(stream: MessageStream, item: str | bytes | bytearray | memoryview) -> Sending:
+    """Make a ``Sending``."""
+    operation = Sending.__new__(Sending)
+    operation._state = CREATED
+    operation._awaited = operation._result = None
+    operation._stream = stream
+    operation._item = item
+    return operation

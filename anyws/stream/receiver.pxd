@@ -1,9 +1,14 @@
+cimport cython
+
 from anyws.core.connection cimport Connection
 from anyws.core.inbound cimport Inbound
 from anyws.core.turns cimport Turns
 from anyws.net._socket cimport SocketCore
+from anyws.stream.operation cimport Operation
 from anyws.stream.transport_receiver cimport TransportReceiver
 from anyws.stream.write_buffer cimport WriteBuffer
+
+cdef int CREATED
 
 cdef class Receiver:
     cdef Connection _connection
@@ -26,3 +31,16 @@ cdef class Receiver:
     cdef _receive_more(self)
     cdef _end(self)
     cpdef notify(self)
+
+cdef class NextMessage(Operation):
+    cdef Receiver _receiver
+    cdef bint _iterating
+    cdef bint _claims
+
+    @cython.locals(receiver=Receiver, inbound=Inbound)
+    cpdef proceed(self)
+    @cython.locals(receiver=Receiver)
+    cpdef settle(self, bint succeeded)
+
+@cython.locals(operation=NextMessage)
+cpdef NextMessage next_message(Receiver receiver, bint iterating)

@@ -3,13 +3,13 @@
 
 Theory of operation
 -------------------
-One task at a time waits, in ``next_message``, or in ``more`` for the readers of messages that are still
+One task at a time waits, in a ``NextMessage``, or in ``more`` for the readers of messages that are still
 arriving. On a transport that does not read by itself this task is the one that reads. A connection
 whose application is elsewhere must still see pings and the close frame: the ticker starts
 ``read_in_background`` for it then, and whoever waits meanwhile waits for the helper's next read
 and takes over after it. What comes goes to the ``TransportReceiver``.
 
-``next_message`` does what ``more`` does without awaiting it: each coroutine in between costs time for every
+``NextMessage`` does what ``more`` does without awaiting it: each coroutine in between costs time for every
 message and memory for every idle connection.
 """
 
@@ -23,6 +23,7 @@ from anyio.lowlevel import checkpoint
 from anyws.core.message import Discard
 from anyws.enums import DataType
 from anyws.net._socket import SocketCore
+from anyws.stream.operation import CREATED, Operation
 from anyws.stream.reader import WebSocketReader
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from anyws.stream.transport_receiver import TransportReceiver
     from anyws.stream.write_buffer import WriteBuffer
 
-__all__ = ["Receiver"]
+__all__ = ["NextMessage", "Receiver", "next_message"]
 
 
 class Receiver:
@@ -103,36 +104,6 @@ class Receiver:
         return self._waiting or self._background
 
     # Messages
-
-    async def next_message(self, iterating: bool) -> str | bytes:
-        """Wait for the next whole message.
-
-        Args:
-            iterating: whether a connection that was closed in good order raises ``StopAsyncIteration``.
-
-        If cancelled: nothing is lost.
-        """
-        inbound = self._inbound
-        turns = self._turns
-        while (message := inbound.take(turns)) is None:
-            if inbound.messages:
-                # So many were taken in a row that others must run first.
-                await self._let_others_run()
-                continue
-            if inbound.message is not None:
-                self._skip_abandoned()
-            if self._source.finished and not inbound.stopped:
-                self._raise_closed(iterating)
-            # The same as in ``more``.
-            awaitable = self._begin(True)
-            try:
-                await awaitable
-            finally:
-                self._end()
-            # Not before: whoever asks and is cancelled at once, again and again, reads nothing.
-            self.attended = True
-            turns.renew()
-        return message
 
     async def next_reader(self) -> WebSocketReader:
         """Wait for the next message to begin.
@@ -290,3 +261,63 @@ class Receiver:
         if self._changed is not None:
             event, self._changed = self._changed, None
             event.set()
+
+
+class NextMessage(Operation):
+    """Waits for the next whole message.
+
+    If cancelled: nothing is lost.
+
+    Args:
+        receiver: where to wait.
+        iterating: whether a connection that was closed in good order raises ``StopAsyncIteration``.
+    """
+
+    __slots__ = ("_claims", "_iterating", "_receiver")
+
+    __name__ = "WebSocket.receive"
+
+    _receiver: Receiver
+    _iterating: bool
+    _claims: bool
+
+    def proceed(self) -> Awaitable[Any] | None:
+        """Take a message, or return what to wait for."""
+        receiver = self._receiver
+        inbound = receiver._inbound
+        message = inbound.take(receiver._turns)
+        if message is not None:
+            self._result = message
+            return None
+        if inbound.messages:
+            # So many were taken in a row that others must run first.
+            return receiver._let_others_run()
+        if inbound.message is not None:
+            receiver._skip_abandoned()
+        if receiver._source.finished and not inbound.stopped:
+            receiver._raise_closed(self._iterating)
+        awaitable = receiver._begin(True)
+        self._claims = True
+        return awaitable
+
+    def settle(self, succeeded: bool) -> None:
+        """Let others receive."""
+        if self._claims:
+            self._claims = False
+            receiver = self._receiver
+            receiver._end()
+            if succeeded:
+                # Not before: whoever asks and is cancelled at once, again and again, reads nothing.
+                receiver.attended = True
+                receiver._turns.renew()
+
+
+def next_message(receiver: Receiver, iterating: bool) -> NextMessage:
+    """Make a ``NextMessage``."""
+    operation = NextMessage.__new__(NextMessage)
+    operation._state = CREATED
+    operation._awaited = operation._result = None
+    operation._receiver = receiver
+    operation._iterating = iterating
+    operation._claims = False
+    return operation

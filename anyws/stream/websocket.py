@@ -14,7 +14,7 @@ from anyws.stream.closing import Closing
 from anyws.stream.frame_log import log_frames
 from anyws.stream.keepalive import Keepalive, Pings
 from anyws.stream.lock import SendLock
-from anyws.stream.message_stream import MessageStream
+from anyws.stream.message_stream import MessageIterator, MessageStream
 from anyws.stream.peer import peer_address
 from anyws.stream.readers import Readers
 from anyws.stream.receiver import Receiver
@@ -23,7 +23,7 @@ from anyws.stream.write_buffer import WriteBuffer
 from anyws.stream.writer import WebSocketWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 
     from anyio.abc import TaskGroup
 
@@ -146,7 +146,7 @@ class WebSocket(MessageStream, ObjectStream["str | bytes"]):
 
     # Receiving; ``receive`` is the base class's
 
-    def __aiter__(self) -> WebSocket:
+    def __aiter__(self) -> AsyncIterator[str | bytes]:  # type: ignore[override]
         """Iterate over the messages; ends when the connection is closed in good order.
 
         Raises:
@@ -155,7 +155,7 @@ class WebSocket(MessageStream, ObjectStream["str | bytes"]):
 
         If cancelled: no message is lost.
         """
-        return self
+        return MessageIterator(self._receiver)
 
     def readers(self) -> Readers:
         """Iterate over the messages as streams, each as soon as it begins.

@@ -7,6 +7,9 @@ from anyws.core.turns cimport Turns
 from anyws.net._socket cimport SocketCore
 from anyws.stream.lock cimport SendLock
 
+cdef int NOT_TAKEN
+cdef int TAKEN
+cdef int CLOGGED
 cdef int _TEXT
 cdef int _BINARY
 cdef Py_ssize_t _TURN_BYTES
@@ -43,13 +46,14 @@ cdef class WriteBuffer:
     cdef Turns _turns
 
     @cython.locals(opcode=int, payload=bytes)
-    cpdef try_send(self, data, compress)
+    cpdef int try_send(self, data, compress) except -1
     @cython.locals(frames=list, lone=bint)
     cpdef put_message(self, int opcode, bytes payload, compress)
     @cython.locals(lone=bint)
     cpdef bint offer(self, int opcode, bytes payload, list frames, compress, Round current) except -1
     cdef _put(self, list frames, bint lone, Round current)
     cdef bint _round_is_over(self)
+    @cython.locals(frame=bytes)
     cpdef append(self, list frames)
     cpdef write_control(self, list frames)
     cpdef end(self, bytes frame)

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from anyws.enums import State
 from anyws.net._socket import SocketCore
+from anyws.stream.admission import CLOGGED, NOT_TAKEN, TAKEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,14 +37,7 @@ if TYPE_CHECKING:
     from anyws.stream.lock import SendLock
     from anyws.stream.websocket import WebSocket
 
-__all__ = ["CLOGGED", "NOT_TAKEN", "TAKEN", "WriteBuffer", "offer_to_all"]
-
-#: Answers of ``try_send``: the message is not in the buffer, its sender has to wait first.
-NOT_TAKEN = 0
-#: It is in the buffer.
-TAKEN = 1
-#: It is in the buffer, and its sender should wait until there is room again.
-CLOGGED = 2
+__all__ = ["WriteBuffer", "offer_to_all"]
 
 #: Bytes that count as one operation more, so that a task that sends large messages lets others run too.
 _TURN_BYTES = 16384
@@ -224,8 +218,9 @@ class WriteBuffer:
 
     def append(self, frames: list[bytes]) -> None:
         """Append frames without flushing."""
-        self._pending += frames
-        self._pending_size += _size(frames)
+        for frame in frames:
+            self._pending.append(frame)
+            self._pending_size += len(frame)
 
     def write_control(self, frames: list[bytes]) -> None:
         """Send control frames at once, ahead of every waiting sender."""

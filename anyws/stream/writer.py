@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.lowlevel
 
-from anyws.core.outbound import COMPRESSED_AT_ONCE
+from anyws.core.compression import COMPRESSED_AT_ONCE
 from anyws.enums import DataType, Opcode, State
+from anyws.stream.admission import NOT_TAKEN, TAKEN
 from anyws.stream.feeding import feed
 from anyws.stream.fragment import FragmentContext
-from anyws.stream.write_buffer import NOT_TAKEN, TAKEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable

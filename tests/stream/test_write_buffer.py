@@ -6,8 +6,9 @@ from anyws.core.connection import Connection
 from anyws.core.turns import Turns
 from anyws.enums import Opcode, Role
 from anyws.limits import Limits
+from anyws.stream.admission import CLOGGED, NOT_TAKEN, TAKEN
 from anyws.stream.lock import SendLock
-from anyws.stream.write_buffer import CLOGGED, NOT_TAKEN, TAKEN, WriteBuffer, offer_to_all
+from anyws.stream.write_buffer import WriteBuffer, offer_to_all
 
 
 class FakeTransport:
