@@ -1,5 +1,8 @@
 cdef Py_ssize_t _AT_ONCE
+cdef bytes _END
+cdef Py_ssize_t _PIECE
 cdef Py_ssize_t _SHORT
+cdef bytes _TAIL
 
 cdef class Deflater:
     cdef object _codec

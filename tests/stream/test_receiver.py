@@ -35,6 +35,38 @@ async def test_a_ping_is_answered_when_nobody_receives(raw_client):
                 assert await peer.receive_frame() == (0x8A, payload, False)
 
 
+async def test_who_asks_and_is_cancelled_at_once_again_and_again_reads_nothing(raw_client):
+    async with raw_client(**QUICK) as (websocket, peer), anyio.create_task_group() as tg:
+
+        async def ask():
+            while True:
+                with anyio.CancelScope() as scope:
+                    scope.cancel()
+                    await websocket.receive()
+                await anyio.sleep(0.001)
+
+        tg.start_soon(ask)
+        await peer.send_frame(0x89, b"there?")
+        with anyio.fail_after(5):
+            assert await peer.receive_frame() == (0x8A, b"there?", False)
+        tg.cancel_scope.cancel()
+
+
+async def test_who_has_waited_need_not_let_others_run_as_well(anyio_backend, raw_client):
+    if anyio_backend[0] != "asyncio":
+        pytest.skip("a task of trio is not resumed by hand")
+    async with raw_client(checkpoint_interval=1) as (websocket, peer):
+        await peer.send_frame(0x81, b"first")
+        assert await websocket.receive() == "first"
+        receiving = websocket.receive()
+        receiving.send(None)
+        await peer.send_frame(0x81, b"second")
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(StopIteration) as caught:
+            receiving.send(None)
+        assert caught.value.value == "second"
+
+
 async def test_a_close_is_seen_when_nobody_receives(raw_client):
     async with raw_client(**QUICK) as (websocket, peer):
         await peer.send_close(1001)
