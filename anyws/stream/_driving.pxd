@@ -49,6 +49,10 @@ cdef extern from *:
     void anyws_return_value(object value)
 
 
+cdef inline coroutine(operation):
+    return operation
+
+
 # The exception is set here, and the ``raise StopIteration`` that follows leaves it. To raise it would make a
 # traceback, which costs as much as all else that a message takes.
 cdef inline void return_value(value) noexcept:

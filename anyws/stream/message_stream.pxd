@@ -1,5 +1,6 @@
 cimport cython
 
+cimport anyws.stream._driving as driving
 from anyws.stream.operation cimport Operation
 from anyws.stream.receiver cimport NextMessage, Receiver, next_message
 from anyws.stream.write_buffer cimport WriteBuffer

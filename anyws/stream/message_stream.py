@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import anyws.stream._driving as driving
 from anyws.stream.admission import TAKEN
 from anyws.stream.operation import CREATED, Operation
 from anyws.stream.receiver import next_message
@@ -53,7 +54,7 @@ class MessageStream:
 
         If cancelled: no message is lost; the next call returns it whole.
         """
-        return next_message(self._receiver, False)
+        return driving.coroutine(next_message(self._receiver, False))
 
     def send(self, item: str | bytes | bytearray | memoryview) -> Coroutine[Any, Any, None]:
         """Send one message: ``str`` as text, bytes-like as binary.
@@ -73,7 +74,7 @@ class MessageStream:
         If cancelled: the message was either not admitted, and nothing of it is sent, or it is
         delivered whole. The connection stays usable.
         """
-        return sending(self, item)
+        return driving.coroutine(sending(self, item))
 
 
 class MessageIterator:
@@ -94,7 +95,7 @@ class MessageIterator:
         return self
 
     def __anext__(self) -> Coroutine[Any, Any, str | bytes]:
-        return next_message(self._receiver, True)
+        return driving.coroutine(next_message(self._receiver, True))
 
 
 class Sending(Operation):

@@ -14,6 +14,9 @@ cleans up when it is thrown into, closed or dropped while it waits.
 
 To call such a class would cost as much as all else, so it comes with a function that makes one
 from ``__new__`` and sets every attribute.
+
+That pays in C. In the plain build a coroutine of Python's is quicker than these steps, and
+``driving.coroutine`` has one ask ``proceed`` in their place.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ CREATED = 0
 _READY = 1
 #: Something is awaited.
 _SUSPENDED = 2
-_CLOSED = 3
+_CLOSED = driving.CLOSED
 
 #: Where a warning says that it comes from: compiled code is no place of its own.
 _CALLER = 2 if __file__.endswith(".py") else 1

@@ -1,4 +1,7 @@
-"""What ``receive`` and ``send`` return: it behaves as a coroutine, whoever drives it."""
+"""What ``receive`` and ``send`` return: it behaves as a coroutine, whoever drives it.
+
+In the plain build that is a coroutine of Python's; the tests that drive one step by step make the operation itself.
+"""
 
 import asyncio
 import gc
@@ -11,6 +14,8 @@ import anyio
 import pytest
 
 from anyws.errors import ConnectionClosedOK
+from anyws.stream.message_stream import sending
+from anyws.stream.receiver import next_message
 from anyws.testing import WebSocketPair
 
 pytestmark = pytest.mark.anyio
@@ -21,6 +26,10 @@ class Thrown(BaseException):
 
 
 FRAME = b"\x81\x85\0\0\0\0hello"
+
+
+def receiving(websocket):
+    return next_message(websocket._receiver, False)
 
 
 def begun(operation):
@@ -65,10 +74,10 @@ async def test_it_does_not_warn_when_it_is_closed():
 
 async def test_it_can_be_awaited_once():
     async with WebSocketPair() as (client, server):
-        sending, receiving = client.send("once"), server.receive()
-        await sending
-        assert await receiving == "once"
-        for operation in (sending, receiving):
+        first, second = client.send("once"), server.receive()
+        await first
+        assert await second == "once"
+        for operation in (first, second):
             with pytest.raises(RuntimeError, match="cannot reuse already awaited coroutine"):
                 await operation
             with pytest.raises(RuntimeError, match="cannot reuse already awaited coroutine"):
@@ -82,11 +91,11 @@ async def test_it_can_be_awaited_once():
 async def test_one_that_failed_cannot_be_awaited_again():
     async with WebSocketPair() as (client, server):
         await client.aclose()
-        receiving = server.receive()
+        operation = server.receive()
         with pytest.raises(ConnectionClosedOK):
-            await receiving
+            await operation
         with pytest.raises(RuntimeError, match="cannot reuse"):
-            await receiving
+            await operation
 
 
 async def test_it_becomes_a_task():
@@ -99,20 +108,20 @@ async def test_it_becomes_a_task_of_asyncio(anyio_backend):
     if anyio_backend[0] != "asyncio":
         pytest.skip("trio makes tasks of functions")
     async with WebSocketPair() as (client, server):
-        receiving = asyncio.create_task(server.receive())
-        sending = asyncio.create_task(client.send("to the task"))
-        assert "WebSocket.receive" in repr(receiving)
-        await sending
-        assert await receiving == "to the task"
+        receiver = asyncio.create_task(server.receive())
+        sender = asyncio.create_task(client.send("to the task"))
+        assert "WebSocket.receive" in repr(receiver)
+        await sender
+        assert await receiver == "to the task"
         assert await asyncio.wait_for(asyncio.gather(client.send("x"), server.receive()), 10) == [
             None,
             "x",
         ]
-        receiving = asyncio.create_task(server.receive())
+        receiver = asyncio.create_task(server.receive())
         await asyncio.sleep(0)
-        receiving.cancel()
+        receiver.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await receiving
+            await receiver
         await client.send("nothing is lost")
         assert await server.receive() == "nothing is lost"
 
@@ -120,21 +129,21 @@ async def test_it_becomes_a_task_of_asyncio(anyio_backend):
 async def test_it_can_be_driven_by_hand():
     async with WebSocketPair() as (client, server):
         with pytest.raises(StopIteration) as nothing:
-            next(iter(client.send("by hand")))
+            next(iter(sending(client, "by hand")))
         assert nothing.value.value is None
         assert await server.receive() == "by hand"
         await client.send("one")
         await client.send("two")
         assert await server.receive() == "one"
         with pytest.raises(StopIteration) as caught:
-            server.receive().send(None)
+            receiving(server).send(None)
         assert caught.value.value == "two"
 
 
 @pytest.mark.parametrize("leave", ["close", "del"])
 async def test_what_is_left_while_it_waits_lets_others_receive(leave):
     async with WebSocketPair() as (client, server):
-        operation = server.receive()
+        operation = receiving(server)
         begun(operation)
         with pytest.raises(anyio.BusyResourceError):
             await server.receive()
@@ -161,7 +170,7 @@ async def test_what_is_left_while_it_waits_lets_others_receive(leave):
 @pytest.mark.parametrize("waits", [True, False])
 async def test_what_is_thrown_into_it_comes_out(arguments, text, waits):
     async with WebSocketPair() as (client, server):
-        operation = server.receive()
+        operation = receiving(server)
         if waits:
             begun(operation)
         with pytest.raises(Thrown) as caught:
@@ -181,7 +190,7 @@ async def test_what_is_thrown_keeps_the_traceback_that_comes_with_it():
         except Thrown as error:
             traceback = error.__traceback__
         with pytest.raises(Thrown) as caught:
-            server.receive().throw(Thrown, None, traceback)
+            receiving(server).throw(Thrown, None, traceback)
         assert traceback.tb_frame is sys._getframe()
         places = []
         current = caught.value.__traceback__
@@ -223,7 +232,7 @@ async def test_what_it_awaits_may_catch_what_is_thrown(then, raw_client):
 
     async with raw_client(wrap=wrap) as (websocket, peer):
         streams[0].then = then
-        operation = websocket.receive()
+        operation = receiving(websocket)
         begun(operation)
         if then is None:
             operation.throw(Thrown())
@@ -242,7 +251,7 @@ async def test_what_it_awaits_may_catch_what_is_thrown(then, raw_client):
 
 async def test_it_says_nothing_to_trio_or_debuggers_that_it_does_not_know():
     async with WebSocketPair() as (client, _):
-        operation = client.receive()
+        operation = receiving(client)
         assert isinstance(operation, Coroutine)
         assert operation.cr_frame is operation.cr_code is None
         assert not operation.cr_running
