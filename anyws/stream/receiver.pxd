@@ -20,9 +20,11 @@ cdef class Receiver:
     cdef Turns _turns
     cdef object _closing
     cdef bint _waiting
+    cdef Py_ssize_t _asked
+    cdef Py_ssize_t _asked_before
     cdef bint _background
     cdef object _changed
-    cdef public bint attended
+    cdef bint attended
     cdef public Py_ssize_t messages_read
 
     cpdef _skip_abandoned(self)

@@ -5,9 +5,9 @@ Theory of operation
 -------------------
 One task at a time waits, in a ``NextMessage``, or in ``more`` for the readers of messages that are still
 arriving. On a transport that does not read by itself this task is the one that reads. A connection
-whose application is elsewhere must still see pings and the close frame: the ticker starts
-``read_in_background`` for it then, and whoever waits meanwhile waits for the helper's next read
-and takes over after it. What comes goes to the ``TransportReceiver``.
+whose application is elsewhere, or asks and is cancelled each time before it has read, must still see pings
+and the close frame: the ticker starts ``read_in_background`` for it then, and whoever waits meanwhile
+waits for the helper's next read and takes over after it. What comes goes to the ``TransportReceiver``.
 
 ``NextMessage`` does what ``more`` does without awaiting it: each coroutine in between costs time for every
 message and memory for every idle connection.
@@ -52,6 +52,8 @@ class Receiver:
     """
 
     __slots__ = (
+        "_asked",
+        "_asked_before",
         "_background",
         "_changed",
         "_closing",
@@ -88,6 +90,8 @@ class Receiver:
         self._waiting = False
         self._background = False
         self._changed: Event | None = None
+        #: How often a task has begun to wait, and how often when the ticker last looked.
+        self._asked = self._asked_before = 0
         #: Whether a task of the application has read something since the ticker last looked.
         self.attended = True
         #: Messages that were given out as readers while they were still arriving.
@@ -180,6 +184,7 @@ class Receiver:
             raise BusyResourceError("receiving from")
         inbound = self._inbound
         self._waiting = True
+        self._asked += 1
         inbound.hungry = hungry
         try:
             self._write_buffer.before_waiting()
@@ -220,8 +225,31 @@ class Receiver:
             else:
                 await self._transport.receive_more()
 
+    def unattended(self) -> bool:
+        """Tell whether no task has read since the last call, nor waits; one that asks and leaves does not."""
+        attended, self.attended = self.attended, False
+        asked, self._asked_before = self._asked - self._asked_before, self._asked
+        return not attended and (not self.waiting or (asked > 1 and not self._background))
+
     async def read_in_background(self) -> None:
-        """Read for an application that is elsewhere, until it comes or the core is full."""
+        """Read for an application that is elsewhere, until it comes or the core is full.
+
+        One that asks again and again and is cancelled each time, before it has read, is as good as elsewhere.
+        """
+        if self._background:
+            return
+        if self._waiting:
+            self._background = True
+            asked = self._asked
+            try:
+                # Who asks after this one waits along.
+                while self._waiting and self._asked == asked:
+                    await self.changed()
+            finally:
+                self._background = False
+                self.notify()
+            if not (self._source.finished or self._inbound.full):
+                await self.more_in_background()
         while not (self.waiting or self._source.finished or self._inbound.full):
             await self.more_in_background()
 

@@ -341,14 +341,13 @@ class WebSocket(MessageStream, ObjectStream["str | bytes"]):
         if inbound.pings:
             source.answer_control_frames()
         seen, self._messages_seen = self._messages_seen, inbound.messages_taken
-        if not receiver.attended and not receiver.waiting and seen == inbound.messages_taken:
+        if receiver.unattended() and seen == inbound.messages_taken:
             if source.finished:
                 closing.reach_end()
                 if closing.unfinished:
                     task_group.start_soon(closing.close, 1000)
             else:
                 self._read_for_absent_application(task_group)
-        receiver.attended = False
         dead = self._keepalive.tick(
             now, self._connection, self._transport, self._write_buffer, self._pings
         )
@@ -360,10 +359,5 @@ class WebSocket(MessageStream, ObjectStream["str | bytes"]):
     def _read_for_absent_application(self, task_group: TaskGroup) -> None:
         """Let control frames be seen though no task receives, where the transport does not read by itself."""
         receiver = self._receiver
-        if not (
-            self._transport.reads_by_itself
-            or receiver.waiting
-            or self._source.finished
-            or self._inbound.full
-        ):
+        if not (self._transport.reads_by_itself or self._source.finished or self._inbound.full):
             task_group.start_soon(receiver.read_in_background)

@@ -5,6 +5,7 @@ import struct
 from functools import partial
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from anyws.errors import ConnectionClosedError, ConnectionClosedOK
@@ -35,21 +36,44 @@ async def test_a_ping_is_answered_when_nobody_receives(raw_client):
                 assert await peer.receive_frame() == (0x8A, payload, False)
 
 
-async def test_who_asks_and_is_cancelled_at_once_again_and_again_reads_nothing(raw_client):
-    async with raw_client(**QUICK) as (websocket, peer), anyio.create_task_group() as tg:
+async def ask_again_and_again(websocket, pause):
+    """Poll: every ``receive`` is cancelled before it could read."""
+    while True:
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await websocket.receive()
+        await pause()
 
-        async def ask():
+
+PAUSES = [anyio.lowlevel.checkpoint, partial(anyio.sleep, 0.001)]
+
+
+@pytest.mark.parametrize("pause", PAUSES)
+async def test_pings_of_who_polls_are_answered(pause, raw_client):
+    async with raw_client(**QUICK) as (websocket, peer):
+        async with anyio.create_task_group() as tg:
+            tg.start_soon(ask_again_and_again, websocket, pause)
+            await peer.send_frame(0x89, b"there?")
+            with anyio.fail_after(5):
+                assert await peer.receive_frame() == (0x8A, b"there?", False)
+            tg.cancel_scope.cancel()
+        await peer.send_frame(0x81, b"in earnest")
+        assert await websocket.receive() == "in earnest"
+
+
+@pytest.mark.parametrize("pause", PAUSES)
+async def test_who_polls_gets_messages_and_the_end(pause, raw_client):
+    async with raw_client(**QUICK) as (websocket, peer):
+        got = []
+        await peer.send_frame(0x81, b"one")
+        await peer.send_close(1000)
+        with anyio.fail_after(5), pytest.raises(ConnectionClosedOK):
             while True:
                 with anyio.CancelScope() as scope:
                     scope.cancel()
-                    await websocket.receive()
-                await anyio.sleep(0.001)
-
-        tg.start_soon(ask)
-        await peer.send_frame(0x89, b"there?")
-        with anyio.fail_after(5):
-            assert await peer.receive_frame() == (0x8A, b"there?", False)
-        tg.cancel_scope.cancel()
+                    got.append(await websocket.receive())
+                await pause()
+        assert got == ["one"]
 
 
 async def test_who_has_waited_need_not_let_others_run_as_well(anyio_backend, raw_client):
