@@ -18,7 +18,6 @@ __all__ = [
 #: Bytes that are compressed in one go, which takes zlib some milliseconds.
 COMPRESSED_AT_ONCE = 65536
 
-
 Buffer: TypeAlias = bytes | bytearray | memoryview
 Implementation: TypeAlias = Literal["zlib", "zlib-ng", "isal"]
 

@@ -358,6 +358,5 @@ class WebSocket(MessageStream, ObjectStream["str | bytes"]):
 
     def _read_for_absent_application(self, task_group: TaskGroup) -> None:
         """Let control frames be seen though no task receives, where the transport does not read by itself."""
-        receiver = self._receiver
         if not (self._transport.reads_by_itself or self._source.finished or self._inbound.full):
-            task_group.start_soon(receiver.read_in_background)
+            task_group.start_soon(self._receiver.read_in_background)
