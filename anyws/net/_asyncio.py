@@ -275,20 +275,6 @@ def _says_when_ready(loop: asyncio.AbstractEventLoop) -> bool:
     return uvloop or isinstance(loop, asyncio.SelectorEventLoop)
 
 
-def _poller_of(loop: asyncio.AbstractEventLoop) -> Poller | None:
-    """Return what watches a server's many connections in place of ``loop``, where that pays."""
-    if not (_poller.HAS_EPOLL and isinstance(loop, asyncio.SelectorEventLoop)):
-        return None
-
-    def begin(poller: Poller) -> None:
-        loop.add_reader(poller.descriptor, poller.poll)
-
-    def end(poller: Poller) -> None:
-        loop.remove_reader(poller.descriptor)
-
-    return Poller(begin, end)
-
-
 class AsyncioNetwork:
     """Connects and accepts with the running loop."""
 
@@ -365,11 +351,10 @@ class AsyncioNetwork:
                 tasks.start(accepted(secured))
 
         if _says_when_ready(loop):
-            poller = _poller_of(loop)
+            poller = Poller(loop, _poller.FEW) if _poller.HAS_EPOLL else None
 
             def accepted_socket(sock: socket.socket) -> None:
-                watcher = poller if len(tasks) >= _poller.FEW else None
-                connected(SelectorTransport(prepare_socket(sock), watcher))
+                connected(SelectorTransport(prepare_socket(sock), poller))
 
             return SelectorListening(sockets, accepted_socket, tasks.fail)
         servers = []

@@ -2,14 +2,17 @@ cimport cython
 
 cimport anyws.net._system as system
 
+cdef int _LONE_ROUNDS
 cdef int _AT_ONCE
 
 cdef class Poller:
+    cdef object _loop
+    cdef int _few
     cdef object _epoll
+    cdef int _descriptor
     cdef dict _readers
-    cdef object _begin
-    cdef object _end
-    cdef public int descriptor
+    cdef set _handed_over
+    cdef int _lone_rounds
 
-    @cython.locals(readers=dict)
+    @cython.locals(readers=dict, found=list)
     cpdef poll(self)

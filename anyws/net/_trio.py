@@ -217,23 +217,25 @@ class _PollerTask:
 
     def __init__(self, task_group: TaskGroup) -> None:
         self._task_group = task_group
-        self._running = False
+        self._needed = self._running = False
         self._scope = trio.CancelScope()
 
-    def begin(self, poller: Poller) -> None:
+    def add_reader(self, descriptor: int, poll: Callable[[], object], /) -> None:
+        self._needed = True
         if not self._running:
             self._running = True
-            self._task_group.start_soon(self._run, poller)
+            self._task_group.start_soon(self._run, descriptor, poll)
 
-    def end(self, _poller: Poller) -> None:
+    def remove_reader(self, _descriptor: int, /) -> None:
+        self._needed = False
         self._scope.cancel()
 
-    async def _run(self, poller: Poller) -> None:
-        while not poller.idle:
+    async def _run(self, descriptor: int, poll: Callable[[], object]) -> None:
+        while self._needed:
             with trio.CancelScope(shield=True) as self._scope:
                 while True:
-                    await trio.lowlevel.wait_readable(poller.descriptor)
-                    poller.poll()
+                    await trio.lowlevel.wait_readable(descriptor)
+                    poll()
         self._running = False
 
 
@@ -309,8 +311,7 @@ class TrioNetwork:
         scope = anyio.CancelScope()
         poller: Poller | None = None
         if _poller.HAS_EPOLL:
-            task = _PollerTask(self._task_group)
-            poller = Poller(task.begin, task.end)
+            poller = Poller(_PollerTask(self._task_group), few=0)
         connections = 0
 
         async def accept(listener: socket.socket) -> None:

@@ -240,6 +240,16 @@ async def _accepted_among_many(tmp_path):
 
 
 @asynccontextmanager
+async def _accepted_and_busy(tmp_path):
+    """One that the poller has handed to the loop, on asyncio."""
+    async with _accepted(tmp_path) as (transport, peer):
+        for _ in range(70):
+            await peer.send(b"x")
+            assert await transport.receive() == b"x"
+        yield transport, peer
+
+
+@asynccontextmanager
 async def _memory(tmp_path):
     one, other = memory_pair()
     async with anyio.create_task_group() as tg:
@@ -296,6 +306,7 @@ KINDS = {
     "unix": _unix,
     "accepted": _accepted,
     "accepted among many": _accepted_among_many,
+    "accepted and busy": _accepted_and_busy,
     "memory": _memory,
     "of the loop": _of_the_loop,
     "accepted by the loop": _accepted_by_the_loop,

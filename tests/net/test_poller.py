@@ -1,7 +1,7 @@
 """Watching the many connections of a server with one epoll."""
 
 import socket
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 import anyio
@@ -15,6 +15,9 @@ pytestmark = [
     pytest.mark.anyio,
     pytest.mark.skipif(not _poller.HAS_EPOLL, reason="there is no epoll here"),
 ]
+
+#: So many times a socket must be readable alone.
+_ROUNDS = 64
 
 
 class Reader:
@@ -39,14 +42,30 @@ def pairs():
             sock.close()
 
 
-@pytest.fixture
-def calls():
-    return []
+class Loop:
+    """Notes what it is asked to watch, beside the epoll."""
+
+    def __init__(self):
+        self.calls = []
+        self.watched = {}
+
+    def add_reader(self, descriptor, callback):
+        self.calls.append("add")
+        self.watched[descriptor] = callback
+
+    def remove_reader(self, descriptor):
+        self.calls.append("remove")
+        del self.watched[descriptor]
 
 
 @pytest.fixture
-def poller(calls):
-    return Poller(lambda poller: calls.append("begin"), lambda poller: calls.append("end"))
+def loop():
+    return Loop()
+
+
+@pytest.fixture
+def poller(loop):
+    return Poller(loop, 1)
 
 
 def test_who_can_read_is_called(poller, pairs):
@@ -61,17 +80,16 @@ def test_who_can_read_is_called(poller, pairs):
     assert [reader.data for reader in readers] == [[b"first"], [], [b"third"]]
 
 
-def test_the_loop_watches_only_while_there_is_something(poller, calls, pairs):
+def test_the_loop_watches_only_while_there_is_something(poller, loop, pairs):
     readers = [Reader(here) for here, _ in pairs[:2]]
-    assert poller.idle
     for _ in range(2):
+        assert not loop.watched
         for reader in readers:
             poller.watch(reader.sock.fileno(), reader)
-        assert not poller.idle
+        assert list(loop.watched.values()) == [poller.poll]
         for reader in readers:
             poller.unwatch(reader.sock.fileno())
-        assert poller.idle
-    assert calls == ["begin", "end"] * 2
+    assert loop.calls == ["add", "remove"] * 2
     pairs[0][1].send(b"unheard")
     poller.poll()
     assert not readers[0].data
@@ -82,7 +100,7 @@ def test_a_socket_that_another_closes_in_the_same_round_is_left_alone(poller, pa
 
     def close_the_others():
         for number, reader in readers.items():
-            if not reader.data and not poller.idle:
+            if not reader.data and reader.sock.fileno() >= 0:
                 poller.unwatch(number)
                 reader.sock.close()
 
@@ -95,9 +113,71 @@ def test_a_socket_that_another_closes_in_the_same_round_is_left_alone(poller, pa
     assert sorted(reader.data for reader in readers.values()) == [[], [], [b"x"]]
 
 
+def rounds(poller, *pairs, count=_ROUNDS):
+    """Let sockets be readable together so many times."""
+    for _ in range(count):
+        for _, there in pairs:
+            there.send(b"x")
+        poller.poll()
+
+
+def test_who_is_readable_alone_time_and_again_is_handed_to_the_loop(poller, loop, pairs):
+    first, second, third = readers = [Reader(here) for here, _ in pairs]
+    for reader in readers:
+        poller.watch(reader.sock.fileno(), reader)
+    rounds(poller, pairs[1], count=_ROUNDS - 1)
+    rounds(poller, pairs[0], pairs[1], count=1)
+    rounds(poller, pairs[1], count=_ROUNDS - 1)
+    assert second.sock.fileno() not in loop.watched
+    rounds(poller, pairs[1], count=1)
+    assert loop.watched[second.sock.fileno()] == second.readable
+    read = len(second.data)
+    pairs[1][1].send(b"for the loop")
+    poller.poll()
+    assert len(second.data) == read
+
+    # It may watch one.
+    rounds(poller, pairs[2])
+    assert len(third.data) == _ROUNDS
+    assert third.sock.fileno() not in loop.watched
+    poller.unwatch(second.sock.fileno())
+    assert second.sock.fileno() not in loop.watched
+    rounds(poller, pairs[2])
+    assert third.sock.fileno() in loop.watched
+
+    # Who was handed over comes back.
+    poller.watch(second.sock.fileno(), second)
+    poller.poll()
+    assert second.data[read:] == [b"for the loop"]
+    poller.unwatch(first.sock.fileno())
+    poller.unwatch(second.sock.fileno())
+    poller.unwatch(third.sock.fileno())
+    assert not loop.watched
+
+
+def test_who_closes_when_it_is_to_be_handed_over(poller, loop, pairs):
+    reader = Reader(pairs[0][0])
+    number = reader.sock.fileno()
+    poller.watch(number, reader)
+    rounds(poller, pairs[0], count=_ROUNDS - 1)
+    reader.also = lambda: poller.unwatch(number)
+    rounds(poller, pairs[0], count=1)
+    assert not loop.watched
+
+
 async def echo(client):
     async for message in client:
         await client.send(message)
+
+
+@asynccontextmanager
+async def serving():
+    """Serve ``echo``; give the address."""
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tg:
+            server = await tg.start(partial(anyws.serve, echo, "127.0.0.1", 0))
+            yield f"ws://127.0.0.1:{server.port}"
+            tg.cancel_scope.cancel()
 
 
 @pytest.fixture
@@ -106,8 +186,8 @@ def watched(monkeypatch):
     count = []
 
     class CountingPoller(Poller):
-        def __init__(self, begin, end):
-            super().__init__(begin, end)
+        def __init__(self, loop, few):
+            super().__init__(loop, few)
             self.numbers = set()
 
         def watch(self, number, reader):
@@ -115,7 +195,7 @@ def watched(monkeypatch):
             super().watch(number, reader)
 
         def unwatch(self, number):
-            self.numbers.remove(number)
+            self.numbers.discard(number)
             super().unwatch(number)
 
         def poll(self):
@@ -127,26 +207,26 @@ def watched(monkeypatch):
     return count
 
 
-async def test_a_server_with_many_connections(watched, request, anyio_backend):
-    name, options = anyio_backend
-    with anyio.fail_after(20):
-        async with anyio.create_task_group() as tg:
-            server = await tg.start(partial(anyws.serve, echo, "127.0.0.1", 0))
-            uri = f"ws://127.0.0.1:{server.port}"
-            async with AsyncExitStack() as stack:
-                clients = [
-                    await stack.enter_async_context(anyws.connect(uri))
-                    for _ in range(_poller.FEW + 8)
-                ]
-                for size in (10, 100_000):
-                    for number, client in enumerate(clients):
-                        await client.send(bytes([number]) * size)
-                    for number, client in enumerate(clients):
-                        assert await client.receive() == bytes([number]) * size
-            tg.cancel_scope.cancel()
-    assert bool(watched) == (not options.get("use_uvloop"))
-    if watched:
-        assert 1 <= max(watched) <= 8
+async def test_a_server_with_many_connections(watched, anyio_backend_name):
+    async with serving() as uri, AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(anyws.connect(uri)) for _ in range(_poller.FEW + 8)
+        ]
+        for size in (10, 100_000):
+            for number, client in enumerate(clients):
+                await client.send(bytes([number]) * size)
+            for number, client in enumerate(clients):
+                assert await client.receive() == bytes([number]) * size
+    assert 1 <= max(watched) <= (8 if anyio_backend_name == "trio" else _poller.FEW + 8)
+
+
+async def test_a_busy_connection_is_watched_by_the_loop(watched):
+    async with serving() as uri, anyws.connect(uri) as client, anyws.connect(uri):
+        for number in range(200):
+            await client.send(str(number))
+            assert await client.receive() == str(number)
+    # Once for the opening of each, and for the closing of the idle one, if at all.
+    assert len(watched) <= _ROUNDS + 8
 
 
 async def test_a_server_that_ends_while_many_are_connected(monkeypatch):
@@ -174,36 +254,27 @@ async def test_a_server_that_ends_while_many_are_connected(monkeypatch):
 
 async def test_connections_that_come_and_go(monkeypatch):
     monkeypatch.setattr(_poller, "FEW", 0)
-    with anyio.fail_after(20):
-        async with anyio.create_task_group() as tg:
-            server = await tg.start(partial(anyws.serve, echo, "127.0.0.1", 0))
-            for number in range(20):
-                async with anyws.connect(f"ws://127.0.0.1:{server.port}") as client:
-                    await client.send(str(number))
-                    assert await client.receive() == str(number)
-            tg.cancel_scope.cancel()
+    async with serving() as uri:
+        for number in range(20):
+            async with anyws.connect(uri) as client:
+                await client.send(str(number))
+                assert await client.receive() == str(number)
 
 
+@pytest.mark.parametrize("anyio_backend", ["trio"])
 async def test_connections_that_are_gone_do_not_count(watched):
-    with anyio.fail_after(20):
-        async with anyio.create_task_group() as tg:
-            server = await tg.start(partial(anyws.serve, echo, "127.0.0.1", 0))
-            for _ in range(_poller.FEW + 8):
-                async with anyws.connect(f"ws://127.0.0.1:{server.port}") as client:
-                    await client.send("hello")
-                    assert await client.receive() == "hello"
-            tg.cancel_scope.cancel()
+    async with serving() as uri:
+        for _ in range(_poller.FEW + 8):
+            async with anyws.connect(uri) as client:
+                await client.send("hello")
+                assert await client.receive() == "hello"
     assert not watched
 
 
 async def test_where_there_is_no_epoll(monkeypatch, watched):
     monkeypatch.setattr(_poller, "FEW", 0)
     monkeypatch.setattr(_poller, "HAS_EPOLL", False)
-    with anyio.fail_after(20):
-        async with anyio.create_task_group() as tg:
-            server = await tg.start(partial(anyws.serve, echo, "127.0.0.1", 0))
-            async with anyws.connect(f"ws://127.0.0.1:{server.port}") as client:
-                await client.send("hello")
-                assert await client.receive() == "hello"
-            tg.cancel_scope.cancel()
+    async with serving() as uri, anyws.connect(uri) as client:
+        await client.send("hello")
+        assert await client.receive() == "hello"
     assert not watched
