@@ -4,6 +4,7 @@ from anyws.net.receiver cimport Receiver
 
 cdef Py_ssize_t _JOIN_BELOW
 cdef Py_ssize_t _AT_ONCE
+cdef int _PIECES
 
 cdef class TlsCore(Receiver):
     cdef public object _below
@@ -28,10 +29,11 @@ cdef class TlsCore(Receiver):
     cpdef connection_lost(self, error)
     @cython.locals(receiver=Receiver, size=Py_ssize_t, filled=Py_ssize_t, count=Py_ssize_t, more=bint, new=bint)
     cpdef bint _decrypt(self) except -1
-    @cython.locals(start=Py_ssize_t)
     cpdef write(self, bytes data)
     cpdef writelines(self, chunks)
-    cdef _encrypt(self, data)
+    @cython.locals(start=Py_ssize_t, pieces=list)
+    cdef _encrypt_in_pieces(self, view)
+    cdef bint _encrypt(self, data) except -1
     cdef _tell_end(self)
     cdef _encrypt_held(self)
     cdef _wake(self)

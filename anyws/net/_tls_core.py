@@ -37,6 +37,8 @@ __all__ = ["TlsCore"]
 _JOIN_BELOW = 131072
 #: Bytes that are encrypted or decrypted before they are passed on: so many stay in the processor's cache.
 _AT_ONCE = 65536
+#: So many pieces of that size leave together: each system call may wake the peer.
+_PIECES = 4
 
 
 class TlsCore(Receiver):
@@ -148,8 +150,15 @@ class TlsCore(Receiver):
                     count = self._read(size - filled, view[filled:] if filled else view)
                     filled += count
                     self._farewell = not count
-                    # To read until there is nothing would do, but costs an exception each time.
-                    more = bool(count and (self._incoming.pending or self._ssl_object.pending()))
+                    # To read until there is nothing would do, but costs an exception each time. What was
+                    # decrypted stays behind only where there was no room for all of a record.
+                    more = bool(
+                        count
+                        and (
+                            self._incoming.pending
+                            or (filled == size and self._ssl_object.pending())
+                        )
+                    )
             except SSLWantReadError:
                 more = False
             except SSLError as error:
@@ -194,11 +203,10 @@ class TlsCore(Receiver):
         if self._unencrypted:
             self._unencrypted.append(data)
         elif len(data) <= _AT_ONCE:
-            self._encrypt(data)
+            if self._encrypt(data):
+                self._flush()
         else:
-            view = memoryview(data)
-            for start in range(0, len(data), _AT_ONCE):
-                self._encrypt(view[start : start + _AT_ONCE])
+            self._encrypt_in_pieces(memoryview(data))
 
     def writelines(self, chunks: Sequence[bytes]) -> None:
         """Encrypt several pieces and pass them on."""
@@ -208,10 +216,23 @@ class TlsCore(Receiver):
             for chunk in chunks:
                 self.write(chunk)
 
-    def _encrypt(self, data: bytes | memoryview) -> None:
+    def _encrypt_in_pieces(self, view: memoryview) -> None:
+        pieces: list[bytes] = []
+        for start in range(0, len(view), _AT_ONCE):
+            if self._encrypt(view[start : start + _AT_ONCE]):
+                # OpenSSL keeps the memory for the most that ever was there, as long as the connection lives.
+                pieces.append(self._outgoing.read())
+                if len(pieces) == _PIECES:
+                    self._below.writelines(pieces)
+                    pieces = []
+        if pieces:
+            self._below.writelines(pieces)
+
+    def _encrypt(self, data: bytes | memoryview) -> bool:
+        """Encrypt ``data``; return whether it is there to be passed on."""
         if self._unencrypted:
             self._unencrypted.append(bytes(data))
-            return
+            return False
         try:
             self._ssl_object.write(data)
         except SSLWantReadError:
@@ -220,13 +241,15 @@ class TlsCore(Receiver):
             self._error = error
             self._below.abort()
         else:
-            self._flush()
+            return True
+        return False
 
     def _encrypt_held(self) -> None:
         """Encrypt what was written during another handshake, if that is over."""
         held, self._unencrypted = self._unencrypted, []
         for data in held:
-            self._encrypt(data)
+            if self._encrypt(data):
+                self._flush()
         if not self._unencrypted:
             self._wake()
 
