@@ -20,7 +20,10 @@ def frame_header(first: int, length: int, mask_bit: int) -> bytes:
 
 
 def frame(first: int, payload: bytes, key: bytes | None) -> bytes:
-    """Return a whole frame; with a ``key`` of 4 bytes its payload is masked."""
+    """Return a whole frame; with a ``key`` of 4 bytes its payload is masked.
+
+    The payload of a text may come from ``mask.text_payload``.
+    """
     if key is None:
         return mask.plain_frame(first, payload)
     return mask.masked_frame(first, key, payload)

@@ -2,7 +2,7 @@
 
 from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.unicode cimport PyUnicode_DecodeUTF8
+from cpython.unicode cimport PyUnicode_AsUTF8String, PyUnicode_DecodeUTF8
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
@@ -10,6 +10,8 @@ from libc.string cimport memcpy
 cdef extern from "Python.h":
     object PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
     void *PyUnicode_DATA(object text)
+    Py_ssize_t PyUnicode_GET_LENGTH(object text)
+    bint PyUnicode_IS_COMPACT_ASCII(object text)
 
 
 cdef inline uint64_t xor_loop(
@@ -74,25 +76,43 @@ cdef inline bytes frame_header(int first, Py_ssize_t length, int mask_bit):
     return header
 
 
-cdef inline bytes plain_frame(int first, bytes payload):
-    cdef Py_ssize_t length = PyBytes_GET_SIZE(payload)
+# ASCII in memory is its own UTF-8, and is copied once less if it need not become bytes before it is in a frame.
+cdef inline object text_payload(str text):
+    return text if PyUnicode_IS_COMPACT_ASCII(text) else PyUnicode_AsUTF8String(text)
+
+
+cdef inline bytes encoded(payload):
+    return PyUnicode_AsUTF8String(payload) if isinstance(payload, str) else payload
+
+
+cdef inline const unsigned char *payload_start(payload, Py_ssize_t *length) except NULL:
+    if isinstance(payload, str) and PyUnicode_IS_COMPACT_ASCII(payload):
+        length[0] = PyUnicode_GET_LENGTH(payload)
+        return <const unsigned char *>PyUnicode_DATA(payload)
+    if not isinstance(payload, bytes):
+        raise TypeError("a payload must be bytes, or a str of ASCII")
+    length[0] = PyBytes_GET_SIZE(payload)
+    return <const unsigned char *>PyBytes_AS_STRING(payload)
+
+
+cdef inline bytes plain_frame(int first, payload):
+    cdef Py_ssize_t length
+    cdef const unsigned char *source = payload_start(payload, &length)
     cdef bytes frame = PyBytes_FromStringAndSize(NULL, header_size(length) + length)
     cdef unsigned char *target
     target = write_header(<unsigned char *>PyBytes_AS_STRING(frame), first, length, 0)
-    memcpy(target, PyBytes_AS_STRING(payload), length)
+    memcpy(target, source, length)
     return frame
 
 
-cdef inline bytes masked_frame(int first, bytes key, bytes payload):
-    cdef Py_ssize_t length = PyBytes_GET_SIZE(payload)
+cdef inline bytes masked_frame(int first, bytes key, payload):
+    cdef Py_ssize_t length
+    cdef const unsigned char *source = payload_start(payload, &length)
     cdef bytes frame = PyBytes_FromStringAndSize(NULL, header_size(length) + 4 + length)
     cdef unsigned char *target
     target = write_header(<unsigned char *>PyBytes_AS_STRING(frame), first, length, 0x80)
     memcpy(target, PyBytes_AS_STRING(key), 4)
-    xor_loop(
-        target + 4, <const unsigned char *>PyBytes_AS_STRING(payload), length,
-        <const unsigned char *>PyBytes_AS_STRING(key), 0,
-    )
+    xor_loop(target + 4, source, length, <const unsigned char *>PyBytes_AS_STRING(key), 0)
     return frame
 
 

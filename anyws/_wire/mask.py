@@ -9,6 +9,7 @@ from __future__ import annotations
 
 __all__ = [
     "append_payload",
+    "encoded",
     "finish_payload",
     "frame_header",
     "masked_frame",
@@ -17,6 +18,7 @@ __all__ = [
     "take_bytes",
     "take_piece",
     "take_text",
+    "text_payload",
 ]
 
 
@@ -60,6 +62,16 @@ def frame_header(first: int, length: int, mask_bit: int) -> bytes:
     if length < 65536:
         return bytes((first, mask_bit | 126, length >> 8, length & 0xFF))
     return bytes((first, mask_bit | 127)) + length.to_bytes(8, "big")
+
+
+def text_payload(text: str) -> bytes:
+    """Return what the other functions take for the payload of a text; in C a text of ASCII is that itself."""
+    return text.encode()
+
+
+def encoded(payload: bytes) -> bytes:
+    """Return the bytes of a payload."""
+    return payload
 
 
 def plain_frame(first: int, payload: bytes) -> bytes:

@@ -1,4 +1,5 @@
 cimport anyws._wire.header as header
+cimport anyws._wire.mask as mask
 from anyws.core.deflate_streams cimport Deflater
 
 cdef class _KeyPool:
@@ -26,6 +27,7 @@ cdef class Outbound:
     cpdef compress_ahead(self, bytes payload)
     cpdef drop_ahead(self, int opcode)
     cpdef bint sends_plain(self, Py_ssize_t size, compress)
-    cpdef list message(self, int opcode, bytes payload, compress)
-    cpdef list encode(self, int first, bytes payload)
+    cpdef text_payload(self, str text)
+    cpdef list message(self, int opcode, payload, compress)
+    cpdef list encode(self, int first, payload)
     cpdef bytes control(self, int opcode, bytes payload)

@@ -6,7 +6,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-import anyws._wire.header as header  # noqa: PLR0402 - the form that a cimport can stand in for
+# The forms that a cimport can stand in for.
+import anyws._wire.header as header  # noqa: PLR0402
+import anyws._wire.mask as mask  # noqa: PLR0402
 from anyws.core.compression import COMPRESSED_AT_ONCE
 
 if TYPE_CHECKING:
@@ -109,12 +111,22 @@ class Outbound:
         """Tell whether a message of ``size`` bytes goes as it is: not masked and not compressed."""
         return not (self._masked or self.wants_deflate(size, compress))
 
+    def text_payload(self, text: str) -> bytes:
+        """Return the payload of ``text`` for ``message``; compiled, mostly the text itself.
+
+        Raises:
+            UnicodeEncodeError: there is a surrogate in ``text``.
+        """
+        return mask.text_payload(text)
+
     def message(self, opcode: int, payload: bytes, compress: bool | None) -> list[bytes]:
         """Encode one whole message; ``compress`` None leaves the choice to the threshold."""
         if self._deflater is not None and self.wants_deflate(len(payload), compress):
             self._unused = 0.0
             self._deflating = False
-            return self.encode(_FIN | _RSV1 | opcode, self._deflater.compress(payload))
+            return self.encode(
+                _FIN | _RSV1 | opcode, self._deflater.compress(mask.encoded(payload))
+            )
         return self.encode(_FIN | opcode, payload)
 
     def fragment(
@@ -142,7 +154,7 @@ class Outbound:
             return [header.frame(first, payload, self._keys.take())]
         if len(payload) < _JOIN_BELOW:
             return [header.frame(first, payload, None)]
-        return [header.frame_header(first, len(payload), 0), payload]
+        return [header.frame_header(first, len(payload), 0), mask.encoded(payload)]
 
     def control(self, opcode: int, payload: bytes) -> bytes:
         """Encode a control frame, whose payload is at most 125 bytes."""

@@ -45,10 +45,10 @@ cdef class WriteBuffer:
     cdef Outbound _outbound
     cdef Turns _turns
 
-    @cython.locals(opcode=int, payload=bytes)
+    @cython.locals(opcode=int)
     cpdef int try_send(self, data, compress) except -1
     @cython.locals(frames=list, lone=bint)
-    cpdef put_message(self, int opcode, bytes payload, compress)
+    cpdef put_message(self, int opcode, payload, compress)
     @cython.locals(lone=bint)
     cpdef bint offer(self, int opcode, bytes payload, list frames, compress, Round current) except -1
     cdef _put(self, list frames, bint lone, Round current)

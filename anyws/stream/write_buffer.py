@@ -143,7 +143,7 @@ class WriteBuffer:
             payload = data
         elif type(data) is str:
             opcode = _TEXT
-            payload = data.encode()
+            payload = self._outbound.text_payload(data)
         else:
             return NOT_TAKEN
         if (

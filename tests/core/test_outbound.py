@@ -96,6 +96,34 @@ def test_a_large_payload_is_not_copied():
     assert same is payload
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["", "H", "x" * 125, "x" * 126, "\0\x7f", "\x80", "é" * 63, "日本", "\U0001f600"]
+    + ["x" * (JOIN_BELOW - 1), "x" * JOIN_BELOW, "x" * 65536, "é" * JOIN_BELOW],
+)
+def test_a_text_goes_as_its_bytes(text):
+    """Compiled, one of ASCII is not made bytes before it is in a frame."""
+    payload = text.encode()
+    plain = Outbound(masked=False)
+    frames = plain.message(Opcode.TEXT, plain.text_payload(text), None)
+    assert frames == plain.message(Opcode.TEXT, payload, None)
+    assert all(type(frame) is bytes for frame in frames)
+    masked = Outbound(masked=True)
+    (data,) = masked.message(Opcode.TEXT, masked.text_payload(text), None)
+    start = len(data) - len(payload)
+    key = data[start - 4 : start]
+    assert bytes(byte ^ key[i % 4] for i, byte in enumerate(data[start:])) == payload
+    packed = deflating()
+    assert packed.message(Opcode.TEXT, packed.text_payload(text), True) == (
+        deflating().message(Opcode.TEXT, payload, True)
+    )
+
+
+def test_a_text_without_an_encoding():
+    with pytest.raises(UnicodeEncodeError):
+        Outbound(masked=False).text_payload("a\ud800")
+
+
 @pytest.mark.parametrize("size", [JOIN_BELOW - 1, JOIN_BELOW])
 def test_what_is_small_or_masked_goes_in_one_piece(size):
     (data,) = Outbound(masked=True).message(Opcode.BINARY, bytes(size), None)

@@ -43,3 +43,13 @@ def test_the_payload_is_left_alone():
     payload = bytes(range(100))
     header.frame(0x82, payload, KEY)
     assert payload == bytes(range(100))
+
+
+@pytest.mark.parametrize("key", [None, KEY])
+@pytest.mark.parametrize("payload", ["é", None, 5, bytearray(b"x")])
+def test_what_is_no_payload(payload, key):
+    """In C its bytes would be read all the same."""
+    if header.__file__.endswith(".py") and type(payload) is bytearray:
+        pytest.skip("plain Python takes it")
+    with pytest.raises((TypeError, AttributeError)):
+        header.frame(0x81, payload, key)
