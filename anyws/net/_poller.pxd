@@ -13,6 +13,7 @@ cdef class Poller:
     cdef dict _readers
     cdef set _handed_over
     cdef int _lone_rounds
+    cdef object _context
 
     @cython.locals(readers=dict, found=list)
     cpdef poll(self)

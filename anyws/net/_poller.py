@@ -19,6 +19,7 @@ A socket is watched until it is paused or closed. What is left unread is told of
 from __future__ import annotations
 
 import select
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Protocol
 
 import anyws.net._system as system
@@ -71,13 +72,15 @@ class Poller:
         #: The sockets that the loop watches.
         self._handed_over: set[int] = set()
         self._lone_rounds = 0
+        # Else it would be that of whoever's socket happens to come first, and live as long as there is one.
+        self._context = copy_context()
 
     def watch(self, number: int, reader: Reader) -> None:
         """Call ``reader`` whenever the socket ``number`` can be read."""
         self._epoll.register(number, select.EPOLLIN)
         self._readers[number] = reader
         if len(self._readers) == 1:
-            self._loop.add_reader(self._descriptor, self.poll)
+            self._context.run(self._loop.add_reader, self._descriptor, self.poll)
 
     def unwatch(self, number: int) -> None:
         """Forget a socket, which is still open."""
@@ -112,4 +115,4 @@ class Poller:
         if reader is not None and len(self._handed_over) < self._few:
             self.unwatch(number)
             self._handed_over.add(number)
-            self._loop.add_reader(number, reader.readable)
+            self._context.run(self._loop.add_reader, number, reader.readable)

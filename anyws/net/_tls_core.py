@@ -111,6 +111,9 @@ class TlsCore(Receiver):
 
     def buffer_updated(self, count: int) -> bool:
         """Decrypt the bytes that have come; return whether who waits should look."""
+        if self._farewell:
+            # They mean nothing, and nobody would take them out of OpenSSL's memory.
+            return False
         view = self._receiver.get_buffer(-1)
         self._incoming.write(view if count == len(view) else view[:count])
         return self._decrypt() if self._established else True

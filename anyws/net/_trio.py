@@ -52,8 +52,7 @@ class _NextRound:
             task, self._parked = self._parked, None
             trio.lowlevel.reschedule(task)
         elif not self._started:
-            self._started = True
-            self._task_group.start_soon(self._run)
+            self._start()
 
     async def _run(self) -> None:
         try:
@@ -66,6 +65,13 @@ class _NextRound:
                     await trio.lowlevel.wait_task_rescheduled(self._abort)
         finally:
             self._started = False
+            if self._callbacks:
+                # They came after this task was cancelled, and before it ran.
+                self._start()
+
+    def _start(self) -> None:
+        self._started = True
+        self._task_group.start_soon(self._run)
 
     def _abort(self, _raise_cancel: object) -> trio.lowlevel.Abort:
         self._parked = None

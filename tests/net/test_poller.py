@@ -2,6 +2,7 @@
 
 import socket
 from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar, copy_context
 from functools import partial
 
 import anyio
@@ -16,6 +17,7 @@ pytestmark = [
     pytest.mark.skipif(not _poller.HAS_EPOLL, reason="there is no epoll here"),
 ]
 
+VARIABLE = ContextVar("variable")
 #: So many times a socket must be readable alone.
 _ROUNDS = 64
 
@@ -111,6 +113,27 @@ def test_a_socket_that_another_closes_in_the_same_round_is_left_alone(poller, pa
         there.send(b"x")
     poller.poll()
     assert sorted(reader.data for reader in readers.values()) == [[], [], [b"x"]]
+
+
+def test_the_loop_calls_in_the_context_of_whoever_made_it(pairs):
+    """That of a connection's task would be kept for as long as the server has connections."""
+
+    class InContext(Loop):
+        def add_reader(self, descriptor, callback):
+            super().add_reader(descriptor, callback)
+            self.values.append(VARIABLE.get("none"))
+
+    loop = InContext()
+    loop.values = []
+    poller = Poller(loop, 1)
+    reader = Reader(pairs[0][0])
+    context = copy_context()
+    context.run(VARIABLE.set, "of a connection")
+    context.run(poller.watch, reader.sock.fileno(), reader)
+    for _ in range(_ROUNDS):
+        pairs[0][1].send(b"x")
+        context.run(poller.poll)
+    assert loop.values == ["none", "none"]
 
 
 def rounds(poller, *pairs, count=_ROUNDS):

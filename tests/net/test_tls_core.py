@@ -81,10 +81,13 @@ async def test_nothing_comes_behind_the_farewell(over_memory, sink_class):
         peer.outgoing.write(b"\x17\x03\x03\x00\x05extra")
         await peer.flush()
         await until(lambda: sink.eof, transport)
-        await stream.send(b"more")
+        held = transport._incoming.pending
+        await stream.send(b"more" * 1000)
         await stream.send_eof()
         await transport.receive_more()
         assert (sink.data, sink.eof, sink.lost) == (b"", 1, [])
+        # Nor is it kept: nobody would count it.
+        assert transport._incoming.pending == held
 
 
 async def test_a_damaged_record_ends_the_connection(over_memory, sink_class):

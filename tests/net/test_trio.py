@@ -220,6 +220,23 @@ async def test_the_parked_task_ends_with_its_task_group():
     assert calls == [1, 2]
 
 
+async def test_what_is_asked_for_while_the_parked_task_ends_is_called_all_the_same():
+    calls = []
+    async with anyio.create_task_group() as tg:
+        next_round = _trio._NextRound(tg)
+        next_round.call_soon(lambda: calls.append(1))
+        await anyio.wait_all_tasks_blocked()
+        tg.cancel_scope.cancel()
+        # It has been told, and has not run yet.
+        next_round.call_soon(lambda: calls.append(2))
+        with anyio.CancelScope(shield=True):
+            await anyio.wait_all_tasks_blocked()
+            assert calls == [1, 2]
+            next_round.call_soon(lambda: calls.append(3))
+            await anyio.wait_all_tasks_blocked()
+    assert calls == [1, 2, 3]
+
+
 class ScriptedListener:
     """A listening socket of which some calls to ``accept`` fail."""
 
