@@ -67,6 +67,8 @@ class Operation:
         """
 
     def __await__(self) -> Operation:
+        if self._state == _SUSPENDED:
+            raise RuntimeError("coroutine is being awaited already")
         return self
 
     def __iter__(self) -> Operation:

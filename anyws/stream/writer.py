@@ -47,7 +47,8 @@ def encode_data(data: str | bytes | bytearray | memoryview) -> tuple[DataType, b
     if isinstance(data, str):
         return DataType.TEXT, data.encode()
     if isinstance(data, bytes):
-        return DataType.BINARY, data
+        # Compiled code takes the type itself only.
+        return DataType.BINARY, data if type(data) is bytes else bytes(data)
     if isinstance(data, (bytearray, memoryview)):
         return DataType.BINARY, bytes(data)
     raise TypeError(f"a message must be str or bytes-like, not {type(data).__name__}")

@@ -31,7 +31,7 @@ async def pairs(count, capacity=65536, **options):
     ("message", "received"),
     [
         ("é", "é"), ("", ""), (b"\xff", b"\xff"), (bytearray(b"a"), b"a"), (memoryview(b"ab"), b"ab"),
-        (b"x" * 100_000, b"x" * 100_000),
+        (b"x" * 100_000, b"x" * 100_000), (type("Bytes", (bytes,), {})(b"sub"), b"sub"),
     ],
 )  # fmt: skip
 async def test_everybody_gets_it(message, received):

@@ -88,6 +88,25 @@ async def test_it_can_be_awaited_once():
             operation.close()
 
 
+async def test_two_tasks_cannot_await_it():
+    """The first would never be resumed."""
+    got = []
+    async with WebSocketPair() as (client, server):
+        operation = server.receive()
+
+        async def wait():
+            got.append(await operation)
+
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as tg:
+                tg.start_soon(wait)
+                await anyio.wait_all_tasks_blocked()
+                with pytest.raises(RuntimeError, match="coroutine is being awaited already"):
+                    await operation
+                await client.send("for the first")
+    assert got == ["for the first"]
+
+
 async def test_one_that_failed_cannot_be_awaited_again():
     async with WebSocketPair() as (client, server):
         await client.aclose()

@@ -46,6 +46,16 @@ async def messages_of(peer, count, *, deflate=False):
     return messages
 
 
+class Bytes(bytes):
+    """As some libraries have them, with more methods."""
+
+
+class Text(str):
+    """The same."""
+
+    __slots__ = ()
+
+
 @pytest.mark.parametrize(
     ("data", "opcode", "payload"),
     [
@@ -53,6 +63,8 @@ async def messages_of(peer, count, *, deflate=False):
         ("", 0x81, b""),
         (b"binary", 0x82, b"binary"),
         (bytearray(b"array"), 0x82, b"array"),
+        (Bytes(b"a kind of bytes"), 0x82, b"a kind of bytes"),
+        (Text("a kind of text é"), 0x81, "a kind of text é".encode()),
         (memoryview(b"view"), 0x82, b"view"),
         (memoryview(b"a-b-c-")[::2], 0x82, b"abc"),
         (b"x" * 16383, 0x82, b"x" * 16383),
@@ -62,9 +74,13 @@ async def messages_of(peer, count, *, deflate=False):
 )
 async def test_types(data, opcode, payload, raw_client):
     async with raw_client(capacity=200000) as (websocket, peer):
-        await websocket.writer.send(data)
-        frame = await peer.receive_frame()
-        assert (frame.first, frame.payload, frame.masked) == (opcode, payload, False)
+        for send in (websocket.send, websocket.writer.send):
+            await send(data)
+            frame = await peer.receive_frame()
+            assert (frame.first, frame.payload, frame.masked) == (opcode, payload, False)
+        if len(payload) <= 125:
+            await websocket.writer.ping(data)
+            assert await peer.receive_frame() == (0x89, payload, False)
 
 
 async def test_a_client_masks(raw_server):
