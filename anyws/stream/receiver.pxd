@@ -22,6 +22,7 @@ cdef class Receiver:
     cdef bint _waiting
     cdef Py_ssize_t _asked
     cdef Py_ssize_t _asked_before
+    cdef bint _polled
     cdef bint _background
     cdef object _changed
     cdef bint attended

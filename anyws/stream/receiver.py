@@ -59,6 +59,7 @@ class Receiver:
         "_closing",
         "_connection",
         "_inbound",
+        "_polled",
         "_socket",
         "_source",
         "_transport",
@@ -92,6 +93,8 @@ class Receiver:
         self._changed: Event | None = None
         #: How often a task has begun to wait, and how often when the ticker last looked.
         self._asked = self._asked_before = 0
+        #: Whether that was more than once.
+        self._polled = False
         #: Whether a task of the application has read something since the ticker last looked.
         self.attended = True
         #: Messages that were given out as readers while they were still arriving.
@@ -229,12 +232,14 @@ class Receiver:
         """Tell whether no task has read since the last call, nor waits; one that asks and leaves does not."""
         attended, self.attended = self.attended, False
         asked, self._asked_before = self._asked - self._asked_before, self._asked
-        return not attended and (not self.waiting or (asked > 1 and not self._background))
+        self._polled = asked > 1
+        return not attended and (not self.waiting or (self._polled and not self._background))
 
     async def read_in_background(self) -> None:
         """Read for an application that is elsewhere, until it comes or the core is full.
 
-        One that asks again and again and is cancelled each time, before it has read, is as good as elsewhere.
+        One that asks again and again and is cancelled each time, before it has read, is as good as elsewhere;
+        but it gets its next message whole, as if it waited.
         """
         if self._background:
             return
@@ -248,35 +253,62 @@ class Receiver:
             finally:
                 self._background = False
                 self.notify()
-            if not (self._source.finished or self._inbound.full):
-                await self.more_in_background()
-        while not (self.waiting or self._source.finished or self._inbound.full):
-            await self.more_in_background()
+            if not self.has_enough():
+                await self.more_in_background(hungry=self._wants_message())
+        while not (self.waiting or self.has_enough()):
+            await self.more_in_background(hungry=self._wants_message())
 
-    async def more_in_background(self) -> None:
+    def has_enough(self) -> bool:
+        """Tell whether nothing more can come, or may for now."""
+        return self._source.finished or (self._inbound.full and not self._wants_message())
+
+    def _wants_message(self) -> bool:
+        return self._polled and not self._inbound.messages
+
+    async def more_in_background(self, *, hungry: bool = False) -> None:
         """Wait until something has come; only while nobody else waits.
 
         Unlike ``more`` this is no claim: a task that calls ``more`` meanwhile waits along, and takes
         over after this read.
+
+        Args:
+            hungry: as for ``more``.
         """
         inbound = self._inbound
         self._background = True
+        inbound.hungry = hungry
         try:
             if inbound.stopped and not inbound.full:
                 await self._resume()
             else:
                 await self._receive_more()
         finally:
-            self._background = False
+            self._background = inbound.hungry = False
             self.notify()
 
+    def read_on(self) -> None:
+        """Take up what was left when the core became full, on a transport that reads by itself.
+
+        Messages that have come are taken without waiting here, so nothing else may have noticed that there
+        is room again.
+        """
+        if self.waiting:
+            return
+        if self._inbound.stopped:
+            self._parse_rest()
+        if not (self._inbound.full or self._source.finished):
+            self._transport.resume_reading()
+
     async def _resume(self) -> None:
+        self._parse_rest()
+        await checkpoint()
+
+    def _parse_rest(self) -> None:
         """Parse what was left when the core became full."""
         self._inbound.resume()
         self._source.note_growth()
         self._source.answer_control_frames()
         self._write_buffer.flush()
-        await checkpoint()
 
     async def changed(self) -> None:
         """Wait until whoever reads has read something or stopped reading."""

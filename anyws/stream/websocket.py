@@ -341,13 +341,13 @@ class WebSocket(MessageStream, ObjectStream["str | bytes"]):
         if inbound.pings:
             source.answer_control_frames()
         seen, self._messages_seen = self._messages_seen, inbound.messages_taken
-        if receiver.unattended() and seen == inbound.messages_taken:
-            if source.finished:
+        if receiver.unattended():
+            if not source.finished:
+                self._read_for_absent_application(task_group)
+            elif seen == inbound.messages_taken:
                 closing.reach_end()
                 if closing.unfinished:
                     task_group.start_soon(closing.close, 1000)
-            else:
-                self._read_for_absent_application(task_group)
         dead = self._keepalive.tick(
             now, self._connection, self._transport, self._write_buffer, self._pings
         )
@@ -357,6 +357,8 @@ class WebSocket(MessageStream, ObjectStream["str | bytes"]):
             closing.drop(CloseCause.PING_TIMEOUT)
 
     def _read_for_absent_application(self, task_group: TaskGroup) -> None:
-        """Let control frames be seen though no task receives, where the transport does not read by itself."""
-        if not (self._transport.reads_by_itself or self._source.finished or self._inbound.full):
+        """Let control frames be seen though no task receives."""
+        if self._transport.reads_by_itself:
+            self._receiver.read_on()
+        elif not self._receiver.has_enough():
             task_group.start_soon(self._receiver.read_in_background)

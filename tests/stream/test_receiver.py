@@ -61,6 +61,20 @@ async def test_pings_of_who_polls_are_answered(pause, raw_client):
         assert await websocket.receive() == "in earnest"
 
 
+async def test_who_polls_gets_a_message_beyond_the_receive_buffer(raw_client):
+    """As if it waited, for which a message may grow to the limit on messages."""
+    async with raw_client(**QUICK) as (websocket, peer), anyio.create_task_group() as tg:
+        tg.start_soon(peer.send_frame, 0x82, bytes(500_000))
+        message = None
+        with anyio.fail_after(10):
+            while message is None:
+                with anyio.CancelScope() as scope:
+                    scope.cancel()
+                    message = await websocket.receive()
+                await anyio.sleep(0.001)
+        assert message == bytes(500_000)
+
+
 @pytest.mark.parametrize("pause", PAUSES)
 async def test_who_polls_gets_messages_and_the_end(pause, raw_client):
     async with raw_client(**QUICK) as (websocket, peer):
