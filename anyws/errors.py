@@ -53,9 +53,14 @@ class InvalidHandshake(HandshakeError):
 
     Attributes:
         status: the HTTP status that a server answers such a request with.
+
+    Raises:
+        ValueError: ``status`` is not one of 400 to 599.
     """
 
     def __init__(self, message: str, status: int = 400) -> None:
+        if not 400 <= status <= 599:
+            raise ValueError(f"a request is refused with a status from 400 to 599, not {status}")
         super().__init__(message)
         self.status = status
 

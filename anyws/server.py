@@ -12,12 +12,12 @@ from anyws.core.turns import CHECKPOINT_INTERVAL
 from anyws.enums import State
 from anyws.errors import CloseCause, ConnectionClosed
 from anyws.limits import Limits, check_bound
-from anyws.net.listening import bind, unlink_socket
+from anyws.net.listening import bind, identify_socket, unlink_socket
 from anyws.net.network import current_network
 from anyws.net.stream import StreamTransport
 from anyws.stream.budget import ByteBudget
 from anyws.stream.deadlines import Deadlines
-from anyws.stream.lifetime import ConnectionLifetime, sole_exception
+from anyws.stream.lifetime import ConnectionLifetime, sole_exception, without_cancellations
 from anyws.stream.opening import Refused, ServerOpening
 from anyws.stream.options import ConnectionOptions, check_handler
 from anyws.stream.peer import peer_address
@@ -63,6 +63,12 @@ class Server:
         self._accepting = accepting
         self._sockets = tuple(sockets)
         self._addresses = [sock.getsockname() for sock in sockets]
+        #: The files of UNIX sockets, which a server that follows may replace.
+        self._files = {
+            address: identify_socket(address)
+            for address in self._addresses
+            if isinstance(address, str)
+        }
         self._task_group = task_group
         self._ticker = Ticker(task_group, accepting.options)
         if accepting.open_timeout is not None:
@@ -116,13 +122,17 @@ class Server:
         self._stop_listening()
         try:
             for client in self.clients:
-                self._task_group.start_soon(client.close_for, CloseCause.GOING_AWAY, 1001)
+                self._close_for_shutdown(client)
             with anyio.move_on_after(grace):
                 while self._serving:
-                    self._idle = anyio.Event()
+                    if self._idle is None:
+                        self._idle = anyio.Event()
                     await self._idle.wait()
         finally:
             self._stopping.set()
+
+    def _close_for_shutdown(self, websocket: WebSocket) -> None:
+        self._task_group.start_soon(websocket.close_for, CloseCause.GOING_AWAY, 1001)
 
     async def start(self) -> None:
         """Begin to accept connections."""
@@ -149,9 +159,8 @@ class Server:
         if self._listening is not None:
             listening, self._listening = self._listening, None
             listening.close()
-            for address in self._addresses:
-                if isinstance(address, str):
-                    unlink_socket(address)
+            for address, identity in self._files.items():
+                unlink_socket(address, identity)
 
     async def _serve_client(self, transport: Transport) -> None:
         if self._max_connections is not None and self._connections >= self._max_connections:
@@ -168,9 +177,10 @@ class Server:
                 # Called from here, since each coroutine in between is memory of an idle connection.
                 await self._handler(websocket)
             except BaseException as error:
-                cause, code = _verdict(websocket, error)
+                failure = without_cancellations(error)
+                cause, code = _verdict(websocket, failure)
                 await websocket.close_for(cause, code, shield=True)
-                if not isinstance(error, Exception):
+                if not isinstance(failure, Exception):
                     raise
             else:
                 await websocket.close_for(CloseCause.CLOSED_BY_US, 1000, shield=True)
@@ -183,6 +193,9 @@ class Server:
         # Only now, so that ``aclose`` does not wait for clients that never ask for anything.
         self._serving += 1
         self._clients.add(websocket)
+        if self._listening is None:
+            # ``aclose`` told the others before this one was open.
+            self._close_for_shutdown(websocket)
         if self._accepting.budget is not None:
             # What came with the request was received before this one was among the connections.
             self._accepting.budget.grow(websocket.buffered)
@@ -191,7 +204,8 @@ class Server:
         self._clients.discard(websocket)
         self._serving -= 1
         if not self._serving and self._idle is not None:
-            self._idle.set()
+            idle, self._idle = self._idle, None
+            idle.set()
 
     async def _turn_away(self, transport: Transport) -> None:
         self._turned_away += 1

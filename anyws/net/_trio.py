@@ -375,6 +375,9 @@ class TrioNetwork:
             except trio.ClosedResourceError:
                 return
             except OSError as error:
+                if listener.fileno() < 0:
+                    # It was closed in this scheduling round.
+                    return
                 if error.errno not in _ACCEPT_BACKOFF_ERRORS:
                     raise
                 _logger.warning("cannot accept a connection: %s", error)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import Listener, SocketStream
 
-__all__ = ["bind", "unlink_socket"]
+__all__ = ["bind", "identify_socket", "unlink_socket"]
 
 
 async def bind(host: str | None, port: int, unix_path: str | PathLike[str] | None) -> list[socket]:
@@ -34,10 +34,16 @@ async def bind(host: str | None, port: int, unix_path: str | PathLike[str] | Non
     return sockets
 
 
-def unlink_socket(path: str | PathLike[str]) -> None:
-    """Remove the file of a UNIX socket that is served no more."""
+def identify_socket(path: str) -> tuple[int, int] | None:
+    """Return what tells the file of a UNIX socket from another at its place; ``None`` where there is none."""
     try:
-        if stat.S_ISSOCK(os.stat(path).st_mode):
-            os.unlink(path)
-    except FileNotFoundError:
-        pass
+        found = os.stat(path)
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if stat.S_ISSOCK(found.st_mode) else None
+
+
+def unlink_socket(path: str, identity: tuple[int, int] | None) -> None:
+    """Remove the file of a UNIX socket that is served no more, unless another server has taken its place."""
+    if identity is not None and identify_socket(path) == identity:
+        os.unlink(path)

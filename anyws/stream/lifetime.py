@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from anyws.stream.websocket import WebSocket
 
-__all__ = ["ConnectionLifetime", "leave_task_group", "sole_exception"]
+__all__ = ["ConnectionLifetime", "leave_task_group", "sole_exception", "without_cancellations"]
 
 
 def sole_exception(group: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -29,6 +29,15 @@ def sole_exception(group: BaseExceptionGroup[BaseException]) -> BaseException:
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
+    return error
+
+
+def without_cancellations(error: BaseException) -> BaseException:
+    """Return what failed in a user's task group while trio cancelled it, which comes in a group with that."""
+    if isinstance(error, BaseExceptionGroup):
+        _, rest = error.split(anyio.get_cancelled_exc_class())
+        if isinstance(rest, Exception):
+            return rest
     return error
 
 

@@ -16,6 +16,7 @@ from anyws.core.handshake.server import ServerHandshake, error_response
 from anyws.core.handshake.uri import parse_uri
 from anyws.enums import Role
 from anyws.errors import HandshakeError, InvalidHandshake
+from anyws.stream.lifetime import without_cancellations
 from anyws.stream.options import ConnectionOptions, deflate_setting
 from anyws.stream.ticker import Ticker
 from anyws.stream.websocket import WebSocket
@@ -282,8 +283,11 @@ class ServerOpening:
                 response = await response
             if response is not None and not isinstance(response, Response):
                 raise TypeError(f"process_request must return a Response or None, not {response!r}")
-        except Exception:
-            _logger.exception("process_request failed for %r", request.target)
+        except BaseException as error:
+            failure = without_cancellations(error)
+            if not isinstance(failure, Exception):
+                raise
+            _logger.exception("process_request failed for %r", request.target, exc_info=failure)
             return _failed()
         return response
 

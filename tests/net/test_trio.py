@@ -286,6 +286,17 @@ async def test_a_client_that_gave_up_is_no_error():
     await accept_one(ScriptedListener(sock, ConnectionAbortedError(), BlockingIOError()))
 
 
+async def test_a_listener_that_is_closed_as_a_client_comes():
+    class Closing(ScriptedListener):
+        def accept(self):
+            connection = super().accept()
+            self.sock.close()
+            self.errors.append(OSError(errno.EBADF, "closed"))
+            return connection
+
+    await accept_one(Closing(socket.create_server(("127.0.0.1", 0))))
+
+
 async def test_another_error_of_accept_ends_the_server():
     sock = socket.create_server(("127.0.0.1", 0))
     with pytest.raises(ExceptionGroup) as caught:

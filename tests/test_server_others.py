@@ -1,0 +1,157 @@
+"""What one client, or an unlucky moment, must not do to a server and its other clients."""
+
+import math
+from contextlib import asynccontextmanager
+from functools import partial
+
+import anyio
+import pytest
+
+import anyws
+
+pytestmark = pytest.mark.anyio
+
+
+async def echo(websocket):
+    async for message in websocket:
+        await websocket.send(message)
+
+
+@asynccontextmanager
+async def serving(handler=echo, **options):
+    """Give a running server; leaving the block cancels it."""
+    if "unix_path" not in options:
+        options["host"] = "127.0.0.1"
+    with anyio.fail_after(15):
+        async with anyio.create_task_group() as tg:
+            yield await tg.start(partial(anyws.serve, handler, **options))
+            tg.cancel_scope.cancel()
+
+
+async def fails_when_cancelled():
+    """A task group of which a task fails when it is cancelled; on trio that is a group with the cancellation."""
+
+    async def failing():
+        try:
+            await anyio.sleep_forever()
+        finally:
+            raise ValueError("cleanup failed")
+
+    async with anyio.create_task_group() as tg:
+        tg.start_soon(failing)
+        await anyio.sleep_forever()
+
+
+async def test_a_process_request_that_fails_when_its_time_is_up(caplog):
+    """The others are untouched."""
+
+    async def process_request(request):
+        if request.path == "/slow":
+            await fails_when_cancelled()
+
+    options = {"process_request": process_request, "open_timeout": 0.1}
+    async with serving(**options) as server:
+        async with anyws.connect(f"ws://127.0.0.1:{server.port}/") as good:
+            with pytest.raises((anyws.RejectedHandshake, anyws.InvalidHandshake)):
+                async with anyws.connect(f"ws://127.0.0.1:{server.port}/slow"):
+                    pass
+            await good.send("still there?")
+            assert await good.receive() == "still there?"
+    assert [
+        record.exc_info[1].exceptions[0].args for record in caplog.records if record.exc_info
+    ] == [("cleanup failed",)]
+
+
+async def test_a_handler_that_fails_when_the_server_is_cancelled(caplog):
+    """It is logged, and does not come out of ``serve``."""
+
+    async def handler(websocket):
+        await websocket.send("begun")
+        await fails_when_cancelled()
+
+    async with serving(handler) as server:
+        scope = anyio.CancelScope(shield=True)
+        with scope:
+            async with anyws.connect(f"ws://127.0.0.1:{server.port}/") as client:
+                assert await client.receive() == "begun"
+                server._task_group.cancel_scope.cancel()
+                with pytest.raises(anyws.ConnectionClosed) as caught:
+                    await client.receive()
+    assert caught.value.code == 1011
+    assert len([record for record in caplog.records if record.exc_info]) == 1
+
+
+@pytest.mark.parametrize("status", [204, 101, 99, 1000, 600])
+async def test_a_refusal_with_a_status_that_refuses_nothing(caplog, status):
+    def select_subprotocol(request, offered):
+        raise anyws.InvalidHandshake("no", status)
+
+    async with serving(select_subprotocol=select_subprotocol) as server:
+        for _ in range(2):
+            with pytest.raises(anyws.RejectedHandshake) as caught:
+                async with anyws.connect(f"ws://127.0.0.1:{server.port}/"):
+                    pass
+            assert caught.value.status == 500
+    assert "from 400 to 599" in caplog.text
+
+
+async def test_two_tasks_close_the_server():
+    """Both return when it is closed."""
+    leave = anyio.Event()
+
+    async def handler(websocket):
+        await websocket.send("begun")
+        await leave.wait()
+
+    async with (
+        serving(handler) as server,
+        anyws.connect(f"ws://127.0.0.1:{server.port}/") as client,
+    ):
+        assert await client.receive() == "begun"
+        async with anyio.create_task_group() as tg:
+            for _ in range(2):
+                tg.start_soon(server.aclose, math.inf)
+            await anyio.wait_all_tasks_blocked()
+            leave.set()
+
+
+async def test_a_connection_that_opens_while_the_server_closes():
+    """It is told as well, and nobody waits for it in vain."""
+    asked, go_on, leave = anyio.Event(), anyio.Event(), anyio.Event()
+
+    async def process_request(request):
+        if request.path == "/slow":
+            asked.set()
+            await go_on.wait()
+
+    async def handler(websocket):
+        if websocket.request.path == "/slow":
+            async for _ in websocket:
+                pass
+        else:
+            await leave.wait()
+
+    async def slow(server):
+        async with anyws.connect(f"ws://127.0.0.1:{server.port}/slow") as late:
+            with pytest.raises(anyws.ConnectionClosed) as caught:
+                await late.receive()
+            assert caught.value.code == 1001
+        leave.set()
+
+    async with serving(handler, process_request=process_request) as server:
+        async with anyws.connect(f"ws://127.0.0.1:{server.port}/"), anyio.create_task_group() as tg:
+            tg.start_soon(slow, server)
+            await asked.wait()
+            tg.start_soon(server.aclose, math.inf)
+            await anyio.wait_all_tasks_blocked()
+            go_on.set()
+
+
+async def test_a_server_that_follows_on_the_same_path_keeps_it(tmp_path):
+    path = tmp_path / "socket"
+    async with serving(unix_path=path) as first, serving(unix_path=path):
+        await first.aclose()
+        async with anyws.connect("ws://localhost/", unix_path=path) as client:
+            await client.send("here")
+            assert await client.receive() == "here"
+    assert not path.exists()
