@@ -22,6 +22,7 @@ INTERNAL = {
         "finish_send", "offer", "send_fragment",
     },
     "Deflate": {"offer", "confirm", "accept"},
+    "FragmentContext": {"left"},
     "Request": {"serialize"},
     "Response": {"serialize"},
     "Headers": {"serialize"},

@@ -100,6 +100,10 @@ async def _file_chunks(file: Any) -> AsyncGenerator[Piece, None]:
             chunk = await file.read(_FILE_READ)
         else:
             chunk = await anyio.to_thread.run_sync(file.read, _FILE_READ)
+        if chunk is None:
+            raise BlockingIOError(
+                "the file does not wait for what is to come; open it so that it does"
+            )
         if not chunk:
             return
         yield chunk

@@ -48,6 +48,7 @@ class FragmentContext:
         # The bytes of a text message may come from anywhere; the peer would close on bad ones.
         self._utf8 = _utf8_decoder() if data_type is DataType.TEXT else None
         self._entered = False
+        self._owner: int | None = None
         self._begun = False
         self._finished = False
         self._sending = False
@@ -57,6 +58,8 @@ class FragmentContext:
         if self._entered:
             raise RuntimeError("a fragment() can be entered once")
         self._entered = True
+        # That of the block: a task that sends a piece may end before it, and its id be used again.
+        self._owner = anyio.get_current_task().id
         return self
 
     async def send(
@@ -108,13 +111,25 @@ class FragmentContext:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Finish the message, or fail the connection when it cannot be finished."""
+        """Finish the message, or fail the connection when it cannot be finished.
+
+        Raises:
+            anyio.BusyResourceError: another task was sending a piece, which is not sent; once there was a
+                first piece, the connection is closed with 1011.
+        """
         if self._finished:
+            return
+        if self._sending:
+            if self._begun:
+                self._abandon("the block was left while a task was sending a piece")
+            self._finished = True
+            if exc is None:
+                raise anyio.BusyResourceError("sending a fragment on")
             return
         if not self._begun:
             self._finished = True
             if exc is None and self._data_type is not None:
-                await self._writer.begin_message(force=self._force)
+                await self._writer.begin_message(self._owner, force=self._force)
                 self._finish(self._data_type)
             return
         reason = None if exc is None else repr(exc)
@@ -153,11 +168,11 @@ class FragmentContext:
         writer = self._writer
         first = not self._begun
         if first:
-            await writer.begin_message(force=self._force)
+            await writer.begin_message(self._owner, force=self._force)
         opcode = kind if first else Opcode.CONTINUATION
         try:
             await writer.send_fragment(
-                opcode, payload, final=final, force=self._force, compress=self._compress
+                opcode, payload, self, final=final, force=self._force, compress=self._compress
             )
         except BaseException:
             if first:
@@ -165,6 +180,11 @@ class FragmentContext:
             raise
         self._kind = kind
         self._begun = True
+
+    @property
+    def left(self) -> bool:
+        """Whether the message is over, and no piece may follow."""
+        return self._finished
 
     def _finish(self, opcode: int | None = None) -> None:
         """Let the next sender send, after the empty last fragment if ``opcode`` says to send one."""

@@ -106,13 +106,23 @@ class Keepalive:
         timeout: seconds that the peer has to answer it; ``None`` for ever.
     """
 
-    __slots__ = ("_deadline", "_interval", "_mark", "_outstanding", "_silent_since", "_timeout")
+    __slots__ = (
+        "_deadline",
+        "_interval",
+        "_mark",
+        "_outstanding",
+        "_silent_since",
+        "_timeout",
+        "_unanswered",
+    )
 
     def __init__(self, interval: float | None, timeout: float | None) -> None:
         self._interval = interval
         self._timeout = timeout
         self._silent_since: float | None = None
         self._outstanding: bytes | None = None
+        #: The last ping; a peer that is heard may have left it unanswered.
+        self._unanswered: bytes | None = None
         self._mark = 0
         self._deadline: float | None = None
 
@@ -150,7 +160,10 @@ class Keepalive:
             return self._tick_while_closing(now, self._interval)
         if self._outstanding is None:
             if now - self._silent_since >= self._interval:
+                if self._unanswered is not None:
+                    pings.forget(self._unanswered)
                 self._outstanding, _ = pings.add()
+                self._unanswered = self._outstanding
                 ping = connection.outbound.control(Opcode.PING, self._outstanding)
                 write_buffer.write_control([ping])
                 self._mark = write_buffer.written

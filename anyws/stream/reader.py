@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, overload
 
 from anyws.enums import DataType
+from anyws.errors import ConnectionClosedError, ConnectionClosedOK
 from anyws.stream.buffer import Buffer
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class WebSocketReader(Buffer):
         Raises:
             anyio.ClosedResourceError: as ``read``.
             UnicodeDecodeError: a binary message that is not UTF-8 was asked for as text.
-            ConnectionClosed: the connection ended before the message did.
+            ConnectionClosedError: the connection ended before the message did, in good order or not.
 
         If cancelled: nothing is lost.
         """
@@ -59,4 +60,8 @@ class WebSocketReader(Buffer):
 
     async def _wait_for_data(self) -> None:
         self._check_not_closed()
-        await self._more(self._collecting)
+        try:
+            await self._more(self._collecting)
+        except ConnectionClosedOK as closed:
+            # That is an end of the stream to whoever reads bytes, and half a message would look whole.
+            raise ConnectionClosedError(*closed.args) from closed

@@ -263,22 +263,42 @@ class WebSocketWriter:
             self._turns.renew()
             await anyio.lowlevel.checkpoint()
 
-    async def begin_message(self, *, force: bool) -> None:
-        """Wait for the right to send a message in several frames."""
+    async def begin_message(self, owner: int | None, *, force: bool) -> None:
+        """Wait for the right to send a message in several frames.
+
+        Args:
+            owner: the id of the task whose block it is.
+            force: as for ``send``.
+        """
         await self._admit(force=force)
-        self._lock.owner = anyio.get_current_task().id
+        self._lock.owner = owner
 
     async def send_fragment(
-        self, opcode: int, payload: bytes, *, final: bool, force: bool, compress: bool | None
+        self,
+        opcode: int,
+        payload: bytes,
+        context: FragmentContext,
+        *,
+        final: bool,
+        force: bool,
+        compress: bool | None,
     ) -> None:
         """Send one fragment at once; only between ``begin_message`` and ``end_message``.
 
         The message counts as sent with its final fragment: without one the peer never gets it.
+
+        Raises:
+            RuntimeError: ``context`` was left while this waited; nothing is sent.
         """
         await self._make_room(force=force)
         outbound = self._connection.outbound
-        if outbound.is_long(opcode, len(payload), compress):
+        ahead = outbound.is_long(opcode, len(payload), compress)
+        if ahead:
             payload, compress = await self._compress_ahead(opcode, payload, force=force)
+        if context.left:
+            if ahead:
+                outbound.drop_ahead(opcode)
+            raise RuntimeError("the message is finished")
         frames = outbound.fragment(opcode, payload, final=final, compress=compress)
         self._buffer.write_control(frames)
         if final:

@@ -344,3 +344,20 @@ async def test_feed_waits_for_a_slow_peer(raw_client):
         assert 60 <= len(produced) <= 80
         frames = await frames_of(peer)
         assert sum(len(payload) for _, payload in frames) == 1000000
+
+
+async def test_a_file_that_does_not_wait(raw_client):
+    """It has nothing yet, which is not its end."""
+
+    class File:
+        def __init__(self):
+            self.pieces = [b"first half", None, b"second half", b""]
+
+        def read(self, size):
+            return self.pieces.pop(0)
+
+    async with raw_client() as (websocket, peer):
+        with pytest.raises(BlockingIOError, match="open it so that it does"):
+            await websocket.writer.feed(File())
+        assert (await peer.receive_frame())[:2] == (0x02, b"first half")
+        assert (await peer.receive_close())[0] == 1011

@@ -6,6 +6,7 @@ import pytest
 
 from anyws.enums import DataType
 from anyws.errors import CloseCause, ConnectionClosed, ConnectionClosedError
+from anyws.limits import Limits
 from anyws.stream.fragment import FragmentContext
 from anyws.testing import WebSocketPair
 
@@ -400,3 +401,48 @@ async def test_half_a_message_is_not_counted(raw_client):
                 raise KeyError
         assert await frame(peer) == (0x01, b"half")
         assert websocket.statistics().messages_sent == 0
+
+
+async def test_it_belongs_to_the_task_of_its_block(raw_client):
+    """A task that sends a piece may end before the block, and its id be used again."""
+    async with raw_client() as (websocket, peer), websocket.writer.fragment() as stream:
+        async with anyio.create_task_group() as tg:
+            tg.start_soon(stream.send, "piece")
+        assert websocket.writer._lock.owner == anyio.get_current_task().id
+        with pytest.raises(RuntimeError, match="has a fragment"):
+            await websocket.send("would wait for itself")
+
+
+async def test_the_block_is_left_while_a_piece_waits_for_room(raw_client):
+    async with raw_client(capacity=10, limits=Limits(send_buffer=1000)) as (websocket, peer):
+        async with anyio.create_task_group() as tg:
+            with pytest.raises(anyio.BusyResourceError):
+                async with websocket.writer.fragment() as stream:
+                    await stream.send(bytes(5000))
+                    tg.start_soon(_raises, ConnectionClosedError, stream.send, b"late")
+                    await anyio.wait_all_tasks_blocked()
+            assert (await peer.receive_frame())[:2] == (0x02, bytes(5000))
+            assert (await peer.receive_close())[0] == 1011
+            await peer.send_close(1011)
+        with pytest.raises(anyio.EndOfStream):
+            await peer.receive_frame()
+
+
+async def test_the_block_is_left_while_its_first_piece_waits(raw_client):
+    """Nothing of the message is sent, and whoever is next can send."""
+    async with raw_client() as (websocket, peer), anyio.create_task_group() as tg:
+        async with websocket.writer.fragment() as other:
+            await other.send("other")
+            with pytest.raises(anyio.BusyResourceError):
+                async with websocket.writer.fragment() as stream:
+                    tg.start_soon(_raises, RuntimeError, stream.send, "late")
+                    await anyio.wait_all_tasks_blocked()
+        with anyio.fail_after(5):
+            await websocket.send("next")
+        for first, payload in ((0x01, b"other"), (0x80, b""), (0x81, b"next")):
+            assert (await peer.receive_frame())[:2] == (first, payload)
+
+
+async def _raises(kind, call, *arguments):
+    with pytest.raises(kind):
+        await call(*arguments)

@@ -367,3 +367,13 @@ async def test_a_violation_ends_a_sender_that_waits(raw_client):
 
             tg.start_soon(send)
             await peer.send(b"\xff\xff")
+
+
+def test_clock_a_peer_that_is_heard_and_never_answers_leaves_one_ping(ticked):
+    keepalive, tick, _, writer, pings = ticked
+    for second in range(0, 400, 20):
+        assert not tick(second)
+        assert not tick(second + 10)
+        keepalive.heard()
+    assert writer.written == 20 * 6
+    assert len(pings._waiting) == 1

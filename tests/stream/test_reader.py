@@ -4,7 +4,7 @@ import anyio
 import pytest
 
 from anyws.enums import DataType
-from anyws.errors import ConnectionClosedError
+from anyws.errors import ConnectionClosedError, ConnectionClosedOK
 from anyws.limits import Limits
 from anyws.stream.reader import WebSocketReader
 from anyws.testing import WebSocketPair
@@ -294,3 +294,18 @@ async def test_what_has_come_is_read_with_checkpoints(how):
                 else:
                     await reader.get()
             assert ran.is_set()
+
+
+async def test_half_a_message_is_no_end_of_the_stream(raw_client):
+    """Though the connection is closed in good order: who reads bytes would take it for the whole."""
+    async with raw_client() as (websocket, peer):
+        await peer.send_frame(0x01, b"half")
+        await peer.send_close(1000)
+        async for reader in websocket.readers():
+            assert await reader.receive() == b"half"
+            for read in (reader.receive, reader.read, reader.get):
+                with pytest.raises(ConnectionClosedError) as caught:
+                    await read()
+                assert caught.value.code == 1000
+                assert isinstance(caught.value.__cause__, ConnectionClosedOK)
+            assert not reader.at_eof()
