@@ -17,6 +17,7 @@ cdef class Inbound:
     cdef list _pings
     cdef list _pongs
     cdef public bint hungry
+    cdef public bint discarding
     cdef public bint stopped
     cdef public Py_ssize_t messages_taken
     cdef Py_ssize_t _taken
@@ -35,7 +36,6 @@ cdef class Inbound:
 
     @cython.locals(messages=list, position=Py_ssize_t)
     cpdef take(self, Turns turns)
-    cpdef drop(self, Py_ssize_t kept)
     cdef bint _is_full(self)
     cpdef bint has_control_frames(self)
     cpdef list take_pings(self)

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 import anyws._wire.scan as wire
 from anyws.core import rules
 from anyws.core.fields import extended_length, parse_close
-from anyws.core.message import IncomingMessage
+from anyws.core.message import Discard, IncomingMessage
 from anyws.enums import Opcode
 from anyws.errors import ProtocolError
 
@@ -81,6 +81,7 @@ class Inbound:
         "_scan_limit",
         "_taken",
         "close",
+        "discarding",
         "ended",
         "failure",
         "hungry",
@@ -110,6 +111,8 @@ class Inbound:
         self._pongs: list[bytes] | None = None
         #: Whether somebody waits for the unfinished message to become whole.
         self.hungry = False
+        #: Whether messages are dropped as they come.
+        self.discarding = False
         #: Whether received bytes wait here because it became ``full``; ``resume`` takes them.
         self.stopped = False
         self._masked = masked
@@ -132,7 +135,7 @@ class Inbound:
         return self._is_full()
 
     def _is_full(self) -> bool:
-        if self.hungry and (self._inflater is None or not self.messages):
+        if self.discarding or (self.hungry and (self._inflater is None or not self.messages)):
             return False
         held = self._queued if self.message is None else self._queued + self.message.held
         return held >= self._receive_buffer
@@ -199,17 +202,14 @@ class Inbound:
         self.messages_taken += 1
         return message
 
-    def drop(self, kept: int) -> None:
-        """Forget the messages that have not been taken, but for the first ``kept`` of the list."""
-        del self.messages[max(kept, self._taken) :]
-        self._queued = 0
-        if len(self.messages) == self._taken:
-            self.messages.clear()
-            self._taken = 0
+    def discard(self) -> None:
+        """Drop the messages that come from now on; those that have come stay."""
+        self.discarding = True
 
     def refuse(self) -> None:
         """Forget all that has come, and parse no more."""
-        self.drop(0)
+        self.messages.clear()
+        self._taken = self._queued = 0
         self.ended = True
         self.stopped = False
         self.message = self._inflater = self._rest = None
@@ -285,12 +285,13 @@ class Inbound:
     def _scan(self, buffer: bytearray, position: int, end: int) -> int:
         """Take the plain messages from ``position`` on; return how far it came."""
         inflater = self._inflater
-        found = wire.scan(
-            buffer, position, end, self._masked, self._scan_limit, self.messages, inflater
-        )
-        self._queued += found - position
-        if inflater is not None and inflater.size:
-            self._queued += inflater.size
+        messages = [] if self.discarding else self.messages
+        found = wire.scan(buffer, position, end, self._masked, self._scan_limit, messages, inflater)
+        if not self.discarding:
+            self._queued += found - position
+            if inflater is not None:
+                self._queued += inflater.size
+        if inflater is not None:
             inflater.size = 0
         return found
 
@@ -333,6 +334,8 @@ class Inbound:
             if message is None:
                 inflater = self._inflater if first & 0x40 else None
                 message = IncomingMessage(opcode, self._limits.message_size, inflater)
+                if self.discarding:
+                    message.attach(Discard())
             message.judge_frame(length)
             if available - header < key_size:
                 return 0

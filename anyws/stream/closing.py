@@ -23,7 +23,6 @@ import anyio
 import anyio.lowlevel
 
 from anyws.core.fields import close_payload
-from anyws.core.message import Discard
 from anyws.enums import CloseCode, Role, State
 from anyws.errors import CloseCause
 from anyws.net.transport import NOBODY
@@ -252,15 +251,13 @@ class Closing:
         """Read until the peer's close frame, dropping messages when too many came that nobody takes."""
         receiver = self._receiver
         inbound = self._connection.inbound
-        kept = len(inbound.messages)
         while inbound.stopped or not self._source.finished:
+            if inbound.full:
+                receiver.drop_unfinished()
+                inbound.discard()
             if receiver.waiting:
                 await receiver.changed()
                 continue
-            if inbound.full:
-                inbound.drop(kept)
-                if inbound.message is not None:
-                    inbound.message.attach(Discard())
             await receiver.more_in_background()
         self.reach_end()
 

@@ -143,7 +143,14 @@ class Receiver:
             raise BusyResourceError("receiving from")
         message = self._inbound.message
         if message is not None and isinstance(message.sink, WebSocketReader):
-            message.sink.abandon()
+            self.drop_unfinished()
+
+    def drop_unfinished(self) -> None:
+        """Drop the message that is arriving; its reader, if there is one, says so from now on."""
+        message = self._inbound.message
+        if message is not None:
+            if isinstance(message.sink, WebSocketReader):
+                message.sink.abandon()
             message.attach(Discard())
 
     async def _let_others_run(self) -> None:

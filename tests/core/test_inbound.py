@@ -180,7 +180,7 @@ def test_parsing_stops_when_full_and_goes_on():
     assert inbound.full
     assert inbound.stopped
     assert inbound.messages == [bytes(1200)]
-    inbound.drop(0)
+    assert inbound.take(Turns(9)) == bytes(1200)
     inbound.hungry = True
     inbound.resume()
     assert inbound.messages == [bytes(70000)]
@@ -209,18 +209,30 @@ def test_room_is_there_again_once_all_messages_are_taken():
     assert not inbound.full
 
 
-@pytest.mark.parametrize(
-    ("taken", "kept", "left"),
-    [(0, 0, []), (0, 2, ["a", "b"]), (1, 2, ["b"]), (2, 1, []), (0, 9, ["a", "b", "c"])],
-)
-def test_messages_are_dropped_but_for_the_first(taken, kept, left):
-    inbound = feed(make(), b"".join(frame(0x81, text) for text in (b"a", b"b", b"c")))
-    for _ in range(taken):
-        inbound.take(Turns(1))
-    inbound.drop(kept)
-    inbound = feed(inbound, frame(0x81, b"d"))
-    assert [inbound.take(Turns(1)) for _ in range(len(left) + 2)] == [*left, "d", None]
-    assert inbound.messages == []
+@pytest.mark.parametrize("deflate", [False, True])
+def test_messages_are_discarded_as_they_come(deflate):
+    """Those that have come stay, and what is held is counted as before; nothing is full any more."""
+    inbound = make(receive_buffer=100, deflate=deflate)
+    inbound = feed(inbound, frame(0x82, bytes(60)) * 2)
+    inbound.hungry = False
+    assert inbound.full
+    held = inbound.held
+    inbound.discard()
+    assert not inbound.full
+    more = (
+        frame(0x81, b"whole")
+        + frame(0x01, b"in ")
+        + frame(0x80, b"pieces")
+        + frame(0x82, bytes(70000))
+    )
+    if deflate:
+        more += frame(0xC2, compress(bytes(1000)))
+    feed(inbound, more + frame(0x01, b"half"))
+    assert (inbound.held, len(inbound.messages)) == (held, 2)
+    assert [inbound.take(Turns(1)) for _ in range(3)] == [bytes(60), bytes(60), None]
+    feed(inbound, frame(0x80, b" and the rest") + frame(0x82, bytes(10)) + frame(0x88, b"\x03\xe8"))
+    assert (inbound.messages, inbound.held) == ([], 0)
+    assert inbound.close.code == 1000
 
 
 def compress(payload, level=9):

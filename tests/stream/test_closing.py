@@ -6,6 +6,7 @@ import pytest
 
 from anyws.enums import State
 from anyws.errors import CloseCause, ConnectionClosed, ConnectionClosedError, ConnectionClosedOK
+from anyws.limits import Limits
 from anyws.testing import FaultyStream, WebSocketPair
 
 pytestmark = pytest.mark.anyio
@@ -372,3 +373,46 @@ async def test_a_stream_that_cannot_half_close(raw_client):
         await peer.send_close()
         await peer.receive_eof()
     assert websocket.close_code == 1000
+
+
+async def test_who_receives_while_we_close_sees_no_gap(raw_client):
+    """What does not fit is dropped, and everything after it; what is held stays within bounds."""
+    limits = Limits(receive_buffer=1000)
+    async with raw_client(limits=limits, capacity=10**7) as (websocket, peer):
+        async with anyio.create_task_group() as tg:
+            tg.start_soon(websocket.close)
+            assert (await peer.receive_close())[0] == 1000
+            got = []
+            for number in range(60):
+                await peer.send_frame(0x82, b"%04d" % number + bytes(96))
+                await anyio.wait_all_tasks_blocked()
+                if number % 2 and websocket._inbound.messages:
+                    got.append(int((await websocket.receive())[:4]))
+                assert websocket.buffered < 2000
+            await peer.send_close(1000)
+        with pytest.raises(ConnectionClosedOK):
+            while True:
+                got.append(int((await websocket.receive())[:4]))
+    assert len(got) >= 5
+    assert got == list(range(len(got)))
+
+
+async def test_a_reader_is_given_up_when_too_much_comes_while_we_close(raw_client):
+    limits = Limits(receive_buffer=1000)
+    async with raw_client(limits=limits, capacity=10**7) as (websocket, peer):
+        await peer.send_frame(0x02, bytes(2000))
+        async for reader in websocket.readers():
+            async with anyio.create_task_group() as tg:
+                tg.start_soon(websocket.close)
+                await peer.receive_close()
+                await anyio.wait_all_tasks_blocked()
+                with pytest.raises(anyio.ClosedResourceError):
+                    while True:
+                        await peer.send_frame(0x00, bytes(1000))
+                        await reader.read(10)
+                for _ in range(50):
+                    await peer.send_frame(0x00, bytes(1000))
+                await anyio.wait_all_tasks_blocked()
+                assert websocket.buffered < 5000
+                await peer.send_close(1000)
+            break
