@@ -222,8 +222,8 @@ class WebSocket(MessageStream, ObjectStream["str | bytes"]):
         """Close the connection; returns when it is closed, within ``close_timeout``.
 
         This does the closing handshake (RFC 6455, section 7). What was sent before is delivered
-        first. Messages that arrived before stay for ``receive``; of later ones
-        that nobody receives no more are kept than ``Limits.receive_buffer``.
+        first. Messages that arrived before stay for ``receive``, and later ones as well until what is
+        held is more than ``Limits.receive_buffer``; those behind are dropped.
 
         Args:
             code: 1000 to 1003, 1007 to 1014, or 3000 to 4999.
