@@ -24,7 +24,7 @@ import anyio.lowlevel
 
 from anyws.core.fields import close_payload
 from anyws.enums import CloseCode, Role, State
-from anyws.errors import CloseCause
+from anyws.errors import CloseCause, ConnectionClosedError
 from anyws.net.transport import NOBODY
 from anyws.stream.transport_receiver import do_nothing
 
@@ -253,7 +253,8 @@ class Closing:
         inbound = self._connection.inbound
         while inbound.stopped or not self._source.finished:
             if inbound.full:
-                receiver.drop_unfinished()
+                error = self._connection.closed_error()
+                receiver.drop_unfinished(ConnectionClosedError(*error.args))
                 inbound.discard()
             if receiver.waiting:
                 await receiver.changed()

@@ -60,6 +60,8 @@ class WebSocketReader(Buffer):
 
     async def _wait_for_data(self) -> None:
         self._check_not_closed()
+        if self._error is not None:
+            raise self._error
         try:
             await self._more(self._collecting)
         except ConnectionClosedOK as closed:

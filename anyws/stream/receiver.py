@@ -145,12 +145,19 @@ class Receiver:
         if message is not None and isinstance(message.sink, WebSocketReader):
             self.drop_unfinished()
 
-    def drop_unfinished(self) -> None:
-        """Drop the message that is arriving; its reader, if there is one, says so from now on."""
+    def drop_unfinished(self, error: Exception | None = None) -> None:
+        """Drop the message that is arriving; its reader, if there is one, says so from now on.
+
+        Args:
+            error: what the reader raises once it has given what had come; without one it gives nothing more.
+        """
         message = self._inbound.message
         if message is not None:
             if isinstance(message.sink, WebSocketReader):
-                message.sink.abandon()
+                if error is None:
+                    message.sink.abandon()
+                else:
+                    message.sink.fail(error)
             message.attach(Discard())
 
     async def _let_others_run(self) -> None:

@@ -406,7 +406,7 @@ async def test_a_reader_is_given_up_when_too_much_comes_while_we_close(raw_clien
                 tg.start_soon(websocket.close)
                 await peer.receive_close()
                 await anyio.wait_all_tasks_blocked()
-                with pytest.raises(anyio.ClosedResourceError):
+                with pytest.raises(ConnectionClosedError):
                     while True:
                         await peer.send_frame(0x00, bytes(1000))
                         await reader.read(10)
