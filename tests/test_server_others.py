@@ -49,7 +49,7 @@ async def test_a_process_request_that_fails_when_its_time_is_up(caplog):
         if request.path == "/slow":
             await fails_when_cancelled()
 
-    options = {"process_request": process_request, "open_timeout": 0.1}
+    options = {"process_request": process_request, "open_timeout": 0.5}
     async with serving(**options) as server:
         async with anyws.connect(f"ws://127.0.0.1:{server.port}/") as good:
             with pytest.raises((anyws.RejectedHandshake, anyws.InvalidHandshake)):

@@ -122,7 +122,7 @@ async def test_a_ping_while_messages_are_taken_slowly(opened):
 async def test_a_live_peer_of_who_only_sends_is_kept(opened, until):
     """Its pongs are read, though what came before them filled the connection."""
     handler = Taking()
-    options = {"ping_interval": 0.2, "ping_timeout": 0.2}
+    options = {"ping_interval": 0.2, "ping_timeout": 1}
     async with (
         opened(handler, **options) as serve,
         anyws.connect(serve.url, ping_interval=None) as client,
