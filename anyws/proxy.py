@@ -119,10 +119,10 @@ class Proxy:
             try:
                 data = await transport.receive()
                 response = handshake.receive_data(data)
-            except anyio.EndOfStream:
+            except (anyio.EndOfStream, anyio.BrokenResourceError) as error:
                 response = handshake.receive_eof()
                 if response is None:
-                    raise ConnectionResetError("the proxy closed the connection") from None
+                    raise ConnectionResetError("the proxy closed the connection") from error
             except InvalidHandshake as error:
                 raise InvalidHandshake(f"the proxy's answer is malformed: {error}") from error
         if not 200 <= response.status < 300:

@@ -175,6 +175,26 @@ async def test_rejected():
         assert isinstance(error, anyws.HandshakeError)
 
 
+async def test_rejected_by_who_resets_the_connection():
+    """As a server does that has not read all of the request: the status has come."""
+    ours, theirs = memory_pair()
+    peer = RawPeer(theirs)
+
+    async def answer():
+        await peer._head()
+        await peer.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 1000\r\n\r\nthe beginning")
+        await anyio.wait_all_tasks_blocked()
+        theirs.reset()
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tg:
+            tg.start_soon(answer)
+            with pytest.raises(anyws.RejectedHandshake) as caught:
+                async with anyws.client_over(ours, "ws://memory/"):
+                    pass
+    assert (caught.value.status, caught.value.body) == (403, b"the beginning")
+
+
 @pytest.mark.parametrize(
     "data",
     [

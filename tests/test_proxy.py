@@ -267,6 +267,14 @@ async def answering(*pieces, reset=False):
             tg.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("reset", [False, True])
+async def test_a_proxy_that_refuses_and_hangs_up(reset):
+    answer = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 1000\r\n\r\nthe beginning"
+    async with answering(answer, reset=reset) as address:
+        with pytest.raises(ConnectionRefusedError, match="the proxy answered 403"):
+            await echoed("ws://chat.example", proxy=f"http://{address}")
+
+
 @pytest.mark.parametrize("scheme", ["http", "socks5h"])
 @pytest.mark.parametrize("reset", [False, True])
 async def test_a_proxy_that_hangs_up(scheme, reset):

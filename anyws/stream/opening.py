@@ -126,6 +126,11 @@ class ClientOpening:
                 data = await transport.receive()
             except anyio.EndOfStream:
                 acceptance = handshake.receive_eof()
+            except anyio.BrokenResourceError:
+                # A server that refuses a request often does not read all of it, and so resets the connection.
+                if not handshake.answered:
+                    raise
+                acceptance = handshake.receive_eof()
             else:
                 acceptance = handshake.receive_data(data)
         return acceptance

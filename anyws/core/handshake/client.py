@@ -96,6 +96,11 @@ class ClientHandshake:
         """What came after the answer: the first frames."""
         return self._reader.leftover
 
+    @property
+    def answered(self) -> bool:
+        """Whether the server has answered with another status than 101, and only the body is not whole."""
+        return self._reader.answered
+
     def receive_data(self, data: bytes) -> Acceptance | None:
         """Take what has arrived; return the outcome once the answer is complete.
 

@@ -140,6 +140,11 @@ class ResponseReader:
         """Whether not a byte has come."""
         return self._final is None and self._head.empty
 
+    @property
+    def answered(self) -> bool:
+        """Whether the head of the final answer has come, of whose body more is expected."""
+        return self._final is not None
+
     def receive_eof(self) -> Response:
         """Take the end of the stream; return the response if its head was complete.
 
