@@ -134,8 +134,10 @@ class AsyncioTransport(Transport, asyncio.BufferedProtocol):
     def writelines(self, chunks: Sequence[bytes]) -> None:
         if sum(map(len, chunks)) < _JOIN_BELOW:
             self.write(b"".join(chunks))
-        elif not (self._lost or self._transport.is_closing()):
-            self._transport.writelines(chunks)
+            return
+        # That of asyncio does not say that its buffer is full, in CPython 3.12.
+        for chunk in chunks:
+            self.write(chunk)
 
     @property
     def unsent(self) -> int:
