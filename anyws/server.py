@@ -74,6 +74,7 @@ class Server:
         if accepting.open_timeout is not None:
             accepting.deadlines = Deadlines(task_group, accepting.open_timeout)
         self._listening: Listening | None = None
+        self._closing = False
         self._clients: set[WebSocket] = set()
         self._max_connections = max_connections
         self._connections = 0
@@ -119,6 +120,7 @@ class Server:
         """
         if grace is None:
             grace = self._accepting.options.close_timeout
+        self._closing = True
         self._stop_listening()
         try:
             for client in self.clients:
@@ -193,7 +195,7 @@ class Server:
         # Only now, so that ``aclose`` does not wait for clients that never ask for anything.
         self._serving += 1
         self._clients.add(websocket)
-        if self._listening is None:
+        if self._closing:
             # ``aclose`` told the others before this one was open.
             self._close_for_shutdown(websocket)
         if self._accepting.budget is not None:

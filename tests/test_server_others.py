@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 import anyws
+from anyws.net.network import current_network
 
 pytestmark = pytest.mark.anyio
 
@@ -145,6 +146,25 @@ async def test_a_connection_that_opens_while_the_server_closes():
             tg.start_soon(server.aclose, math.inf)
             await anyio.wait_all_tasks_blocked()
             go_on.set()
+
+
+async def test_a_connection_that_opens_before_all_sockets_are_listened_on(monkeypatch):
+    """A loop that accepts by itself may serve the first of them already."""
+    network = type(current_network(None))
+    listen = network.listen
+
+    async def served_before(self, sockets, *arguments, **options):
+        listening = await listen(self, sockets, *arguments, **options)
+        port = sockets[0].getsockname()[1]
+        async with anyws.connect(f"ws://127.0.0.1:{port}/") as client:
+            await client.send("early")
+            assert await client.receive() == "early"
+        return listening
+
+    monkeypatch.setattr(network, "listen", served_before)
+    async with serving() as server, anyws.connect(f"ws://127.0.0.1:{server.port}/") as client:
+        await client.send("later")
+        assert await client.receive() == "later"
 
 
 async def test_a_server_that_follows_on_the_same_path_keeps_it(tmp_path):
