@@ -134,10 +134,9 @@ class AsyncioTransport(Transport, asyncio.BufferedProtocol):
     def writelines(self, chunks: Sequence[bytes]) -> None:
         if sum(map(len, chunks)) < _JOIN_BELOW:
             self.write(b"".join(chunks))
-            return
-        # That of asyncio does not say that its buffer is full, in CPython 3.12.
-        for chunk in chunks:
-            self.write(chunk)
+        else:
+            # That of asyncio does not say that its buffer is full, in CPython 3.12.1 and 3.13.0.
+            super().writelines(chunks)
 
     @property
     def unsent(self) -> int:

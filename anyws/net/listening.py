@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import anyio
@@ -46,4 +47,5 @@ def identify_socket(path: str) -> tuple[int, int] | None:
 def unlink_socket(path: str, identity: tuple[int, int] | None) -> None:
     """Remove the file of a UNIX socket that is served no more, unless another server has taken its place."""
     if identity is not None and identify_socket(path) == identity:
-        os.unlink(path)
+        with suppress(FileNotFoundError):
+            os.unlink(path)

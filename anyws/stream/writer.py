@@ -46,10 +46,8 @@ def encode_data(data: str | bytes | bytearray | memoryview) -> tuple[DataType, b
     """Return the kind of message that ``data`` makes, and its payload."""
     if isinstance(data, str):
         return DataType.TEXT, data.encode()
-    if isinstance(data, bytes):
-        # Compiled code takes the type itself only.
-        return DataType.BINARY, data if type(data) is bytes else bytes(data)
-    if isinstance(data, (bytearray, memoryview)):
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        # Of a kind of bytes as well: compiled code takes the type itself only.
         return DataType.BINARY, bytes(data)
     raise TypeError(f"a message must be str or bytes-like, not {type(data).__name__}")
 
