@@ -103,7 +103,7 @@ class Proxy:
         )
         try:
             await self._shake_hands(transport, host, port)
-        except anyio.BrokenResourceError as error:
+        except (anyio.EndOfStream, anyio.BrokenResourceError) as error:
             transport.abort()
             raise ConnectionResetError("the proxy closed the connection") from error
         except BaseException:
@@ -116,13 +116,9 @@ class Proxy:
         await transport.send(handshake.data)
         response = None
         while response is None:
+            data = await transport.receive()
             try:
-                data = await transport.receive()
                 response = handshake.receive_data(data)
-            except (anyio.EndOfStream, anyio.BrokenResourceError) as error:
-                response = handshake.receive_eof()
-                if response is None:
-                    raise ConnectionResetError("the proxy closed the connection") from error
             except InvalidHandshake as error:
                 raise InvalidHandshake(f"the proxy's answer is malformed: {error}") from error
         if not 200 <= response.status < 300:

@@ -136,8 +136,20 @@ class Server:
     def _close_for_shutdown(self, websocket: WebSocket) -> None:
         self._task_group.start_soon(websocket.close_for, CloseCause.GOING_AWAY, 1001)
 
-    async def start(self) -> None:
-        """Begin to accept connections."""
+    async def run(self, task_status: TaskStatus[Server]) -> None:
+        """Accept connections until ``aclose`` was called.
+
+        Args:
+            task_status: is given the server once it listens.
+        """
+        try:
+            await self._listen()
+            task_status.started(self)
+            await self._stopping.wait()
+        finally:
+            self._stop_listening()
+
+    async def _listen(self) -> None:
         budget = self._accepting.budget
         if budget is not None:
             budget.connections = self._clients
@@ -150,19 +162,12 @@ class Server:
             handshake_timeout=self._accepting.open_timeout or 60.0,
         )
 
-    async def wait(self) -> None:
-        """Wait until ``aclose`` was called."""
-        try:
-            await self._stopping.wait()
-        finally:
-            self._stop_listening()
-
     def _stop_listening(self) -> None:
-        if self._listening is not None:
-            listening, self._listening = self._listening, None
+        listening, self._listening = self._listening, None
+        if listening is not None:
             listening.close()
-            for address, identity in self._files.items():
-                unlink_socket(address, identity)
+        while self._files:
+            unlink_socket(*self._files.popitem())
 
     async def _serve_client(self, transport: Transport) -> None:
         if self._max_connections is not None and self._connections >= self._max_connections:
@@ -338,9 +343,7 @@ async def serve(
     try:
         async with anyio.create_task_group() as task_group:
             server = Server(handler, accepting, sockets, task_group, max_connections)
-            await server.start()
-            task_status.started(server)
-            await server.wait()
+            await server.run(task_status)
             task_group.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         failure = sole_exception(group)

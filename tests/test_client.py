@@ -195,6 +195,18 @@ async def test_rejected_by_who_resets_the_connection():
     assert (caught.value.status, caught.value.body) == (403, b"the beginning")
 
 
+async def test_rejected_by_who_does_not_come_to_an_end():
+    async def answer(peer):
+        await peer._head()
+        await peer.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 1000\r\n\r\nthe beginning")
+        await peer.receive_eof()
+
+    async with answering(answer) as port:
+        with pytest.raises(anyws.RejectedHandshake) as caught:
+            await open_and_leave(f"ws://127.0.0.1:{port}", open_timeout=0.2)
+    assert (caught.value.status, caught.value.body) == (403, b"the beginning")
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 import anyws
@@ -165,6 +166,20 @@ async def test_a_connection_that_opens_before_all_sockets_are_listened_on(monkey
     async with serving() as server, anyws.connect(f"ws://127.0.0.1:{server.port}/") as client:
         await client.send("later")
         assert await client.receive() == "later"
+
+
+@pytest.mark.parametrize("rounds", range(8))
+async def test_a_server_that_is_cancelled_while_it_begins_leaves_no_file(tmp_path, rounds):
+    path = tmp_path / "socket"
+    with anyio.fail_after(15):
+        async with anyio.create_task_group() as tg:
+            tg.start_soon(partial(anyws.serve, echo, unix_path=path))
+            while not path.exists():
+                await anyio.lowlevel.checkpoint()
+            for _ in range(rounds):
+                await anyio.lowlevel.checkpoint()
+            tg.cancel_scope.cancel()
+    assert not path.exists()
 
 
 async def test_a_server_that_follows_on_the_same_path_keeps_it(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import logging
+import os
 import platform
 import sys
 import traceback
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 failed, 2 the command line or the installation does not allow it;
         ``ExitCode`` has the others.
     """
+    _open_closed_streams()
     parser = _parser()
     options = parser.parse_args(arguments)
     _log(options.verbose)
@@ -105,6 +107,13 @@ def _log(verbose: bool) -> None:
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     if verbose:
         logging.getLogger("anyws").setLevel(logging.DEBUG)
+
+
+def _open_closed_streams() -> None:
+    """Write into nothing what the shell has closed, as after ``>&-``; else a socket would take its place."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - it stays until the process ends
 
 
 def _output_closed() -> int:

@@ -30,6 +30,8 @@ __all__ = ["Repl"]
 
 #: Characters and bytes of a message that are shown.
 _MOST_TEXT, _MOST_BINARY = 20_000, 1024
+#: Digits that a close code has.
+_CODE_DIGITS = 4
 #: Seconds that what was entered before the end has to be sent.
 _PATIENCE = 2.0
 
@@ -136,7 +138,7 @@ class Repl:
 
     def _close(self, text: str) -> None:
         code, _, reason = text.partition(" ")
-        if code and not code.isdecimal():
+        if code and not (code.isdecimal() and len(code) <= _CODE_DIGITS):
             self._error(f"{code!r} is not a close code")
         else:
             self._to_send.send_nowait(Close(int(code or 1000), reason))

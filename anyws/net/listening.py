@@ -25,13 +25,18 @@ async def bind(host: str | None, port: int, unix_path: str | PathLike[str] | Non
     if unix_path is not None:
         if host is not None or port:
             raise ValueError("give either unix_path, or host and port")
-        listeners: Sequence[Listener[SocketStream]] = [await anyio.create_unix_listener(unix_path)]
+        # Nothing here waits for others; cancelled in the middle, it would leave a file that nobody removes.
+        with anyio.CancelScope(shield=True):
+            listeners: Sequence[Listener[SocketStream]] = [
+                await anyio.create_unix_listener(unix_path)
+            ]
     else:
         listeners = (await anyio.create_tcp_listener(local_host=host, local_port=port)).listeners
     sockets = []
-    for listener in listeners:
-        sockets.append(listener.extra(SocketAttribute.raw_socket).dup())
-        await listener.aclose()
+    with anyio.CancelScope(shield=True):
+        for listener in listeners:
+            sockets.append(listener.extra(SocketAttribute.raw_socket).dup())
+            await listener.aclose()
     return sockets
 
 

@@ -92,6 +92,9 @@ class ClientOpening:
             raise
         if transport is not None:
             transport.abort()
+        if self._handshake.answered:
+            # Only the end of a refusal did not come: what it says is more than that it came too late.
+            self._handshake.receive_eof()
         raise TimeoutError(
             f"the connection to {self.uri} was not open within {self._open_timeout} seconds"
             " (open_timeout)"

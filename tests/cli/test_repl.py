@@ -45,6 +45,8 @@ def test_session(on_terminal, echo_port, backend):
     terminal.wait_for("'0' is not bytes in hex")
     terminal.type("/close x\r")
     terminal.wait_for("'x' is not a close code")
+    terminal.type(f"/close {5000 * '9'}\r")
+    terminal.wait_for("9' is not a close code")
     terminal.type("/close 999\r")
     terminal.wait_for("close code 999")
     # What was sent before, and begins with what was typed; it is sent before the close frame.

@@ -225,6 +225,19 @@ def test_who_reads_the_output_goes_away(echo_port):
     assert (done.stdout, done.stderr) == ("1\n1\n", "")
 
 
+@pytest.mark.parametrize(("closed", "output"), [(">&-", ""), ("2>&-", "hi\n"), (">&- 2>&-", "")])
+def test_what_the_shell_closed(echo_port, closed, output):
+    """No socket takes its place, and what is written there goes nowhere."""
+    command = shlex.join(
+        [sys.executable, "-m", "anyws", "connect", f"localhost:{echo_port}", "--once"]
+    )
+    done = subprocess.run(
+        ["bash", "-c", f"echo hi | {command} {closed}; echo $? ${{PIPESTATUS[1]}}"],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == (f"{output}0 0\n", "")
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
 async def test_interrupted(run_command, anyio_backend_name):

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from anyws.core.handshake.headers import Headers
 from anyws.core.handshake.http import ResponseReader
 from anyws.core.handshake.request import Request
-from anyws.errors import InvalidHandshake
 
 if TYPE_CHECKING:
     from anyws.core.handshake.response import Response
@@ -45,16 +44,13 @@ class TunnelHandshake:
         return self._reader.leftover
 
     def receive_data(self, data: bytes) -> Response | None:
-        """Take what has arrived; return the answer once it is complete: a tunnel if it is 2xx.
+        """Take what has arrived; return the answer once its head is complete: a tunnel if it is 2xx.
 
         Raises:
             InvalidHandshake: it is no answer of HTTP, or too big.
         """
-        return self._reader.receive_data(data)
-
-    def receive_eof(self) -> Response | None:
-        """Take the end of the stream; return the answer if its head was complete."""
-        try:
+        response = self._reader.receive_data(data)
+        if response is None and self._reader.answered:
+            # Nobody is shown what else a proxy has to say to a refusal.
             return self._reader.receive_eof()
-        except InvalidHandshake:
-            return None
+        return response
