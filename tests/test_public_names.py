@@ -15,11 +15,11 @@ ROOT = pathlib.Path(__file__).parent.parent
 LIST = ROOT / "docs" / "reference" / "names.txt"
 #: Methods that other parts of a connection call; they are not described in the reference.
 INTERNAL = {
-    "Server": {"start", "wait"},
+    "Server": {"run"},
     "WebSocket": {"close_for", "make_room", "drop", "tick"},
     "WebSocketWriter": {
         "abandon_message", "begin_message", "checkpoint_if_due", "end_message", "finish_message",
-        "finish_send", "offer", "send_fragment",
+        "finish_send", "send_fragment",
     },
     "Deflate": {"offer", "confirm", "accept"},
     "FragmentContext": {"left"},

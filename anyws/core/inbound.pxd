@@ -17,7 +17,7 @@ cdef class Inbound:
     cdef list _pings
     cdef list _pongs
     cdef public bint hungry
-    cdef public bint discarding
+    cdef bint _discarding
     cdef public bint stopped
     cdef public Py_ssize_t messages_taken
     cdef Py_ssize_t _taken

@@ -65,6 +65,7 @@ class Inbound:
     """
 
     __slots__ = (
+        "_discarding",
         "_final",
         "_headers",
         "_inflater",
@@ -81,7 +82,6 @@ class Inbound:
         "_scan_limit",
         "_taken",
         "close",
-        "discarding",
         "ended",
         "failure",
         "hungry",
@@ -112,7 +112,7 @@ class Inbound:
         #: Whether somebody waits for the unfinished message to become whole.
         self.hungry = False
         #: Whether messages are dropped as they come.
-        self.discarding = False
+        self._discarding = False
         #: Whether received bytes wait here because it became ``full``; ``resume`` takes them.
         self.stopped = False
         self._masked = masked
@@ -135,7 +135,7 @@ class Inbound:
         return self._is_full()
 
     def _is_full(self) -> bool:
-        if self.discarding or (self.hungry and (self._inflater is None or not self.messages)):
+        if self._discarding or (self.hungry and (self._inflater is None or not self.messages)):
             return False
         held = self._queued if self.message is None else self._queued + self.message.held
         return held >= self._receive_buffer
@@ -204,7 +204,7 @@ class Inbound:
 
     def discard(self) -> None:
         """Drop the messages that come from now on; those that have come stay."""
-        self.discarding = True
+        self._discarding = True
 
     def refuse(self) -> None:
         """Forget all that has come, and parse no more."""
@@ -285,9 +285,9 @@ class Inbound:
     def _scan(self, buffer: bytearray, position: int, end: int) -> int:
         """Take the plain messages from ``position`` on; return how far it came."""
         inflater = self._inflater
-        messages = [] if self.discarding else self.messages
+        messages = [] if self._discarding else self.messages
         found = wire.scan(buffer, position, end, self._masked, self._scan_limit, messages, inflater)
-        if not self.discarding:
+        if not self._discarding:
             self._queued += found - position
             if inflater is not None:
                 self._queued += inflater.size
@@ -334,7 +334,7 @@ class Inbound:
             if message is None:
                 inflater = self._inflater if first & 0x40 else None
                 message = IncomingMessage(opcode, self._limits.message_size, inflater)
-                if self.discarding:
+                if self._discarding:
                     message.attach(Discard())
             message.judge_frame(length)
             if available - header < key_size:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from anyws.core.outbound import Outbound
+from anyws.stream.data import encode_data
 from anyws.stream.write_buffer import offer_to_all
-from anyws.stream.writer import encode_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,6 +10,7 @@ import anyio.lowlevel
 
 from anyws.enums import DataType, Opcode
 from anyws.errors import CloseCause
+from anyws.stream.data import encode_data
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -47,7 +48,7 @@ class FragmentContext:
         self._kind: DataType | None = data_type
         # The bytes of a text message may come from anywhere; the peer would close on bad ones.
         self._utf8 = _utf8_decoder() if data_type is DataType.TEXT else None
-        self._entered = False
+        #: The id of the task that has entered the block.
         self._owner: int | None = None
         self._begun = False
         self._finished = False
@@ -55,9 +56,8 @@ class FragmentContext:
 
     async def __aenter__(self) -> Self:
         """Enter the block; nothing is sent and nobody is held up yet."""
-        if self._entered:
+        if self._owner is not None:
             raise RuntimeError("a fragment() can be entered once")
-        self._entered = True
         # That of the block: a task that sends a piece may end before it, and its id be used again.
         self._owner = anyio.get_current_task().id
         return self
@@ -80,8 +80,10 @@ class FragmentContext:
         If cancelled: this piece was not sent and leaves no trace, so that the first piece after it may
         be of either kind; or it was sent whole. The block decides what becomes of the message.
         """
-        if not self._entered or self._finished:
-            raise RuntimeError("the message is finished" if self._entered else "not entered")
+        if self._owner is None:
+            raise RuntimeError("not entered")
+        if self._finished:
+            raise RuntimeError("the message is finished")
         if self._sending:
             raise anyio.BusyResourceError("sending a fragment on")
         kind, payload = self._encode(data)
@@ -149,14 +151,9 @@ class FragmentContext:
         """Return the kind of message that a piece belongs to, and its payload.
 
         Raises:
-            TypeError: ``data`` is of another kind than the first piece.
+            TypeError: ``data`` is of another kind than the first piece, or cannot be sent at all.
         """
-        if isinstance(data, str):
-            kind, payload = DataType.TEXT, data.encode()
-        elif isinstance(data, (bytes, bytearray, memoryview)):
-            kind, payload = DataType.BINARY, bytes(data)
-        else:
-            raise TypeError(f"a message must be str or bytes-like, not {type(data).__name__}")
+        kind, payload = encode_data(data)
         if self._data_type is not None:
             return self._data_type, payload
         if self._kind not in (None, kind):

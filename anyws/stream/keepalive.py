@@ -110,7 +110,7 @@ class Keepalive:
         "_deadline",
         "_interval",
         "_mark",
-        "_outstanding",
+        "_pinged",
         "_silent_since",
         "_timeout",
         "_unanswered",
@@ -120,7 +120,8 @@ class Keepalive:
         self._interval = interval
         self._timeout = timeout
         self._silent_since: float | None = None
-        self._outstanding: bytes | None = None
+        #: Whether a ping was sent since a byte came.
+        self._pinged = False
         #: The last ping; a peer that is heard may have left it unanswered.
         self._unanswered: bytes | None = None
         self._mark = 0
@@ -129,7 +130,8 @@ class Keepalive:
     def heard(self) -> None:
         """Note that a byte has come."""
         self._silent_since = None
-        self._outstanding = self._deadline = None
+        self._pinged = False
+        self._deadline = None
 
     def stand_still(self, elapsed: float) -> None:
         """Let ``elapsed`` seconds not count, since we did not read."""
@@ -158,13 +160,13 @@ class Keepalive:
             return False
         if connection.state is State.CLOSING:
             return self._tick_while_closing(now, self._interval)
-        if self._outstanding is None:
+        if not self._pinged:
             if now - self._silent_since >= self._interval:
                 if self._unanswered is not None:
                     pings.forget(self._unanswered)
-                self._outstanding, _ = pings.add()
-                self._unanswered = self._outstanding
-                ping = connection.outbound.control(Opcode.PING, self._outstanding)
+                self._unanswered, _ = pings.add()
+                self._pinged = True
+                ping = connection.outbound.control(Opcode.PING, self._unanswered)
                 write_buffer.write_control([ping])
                 self._mark = write_buffer.written
             return False

@@ -21,8 +21,9 @@ import anyio
 import anyio.lowlevel
 
 from anyws.core.compression import COMPRESSED_AT_ONCE
-from anyws.enums import DataType, Opcode, State
+from anyws.enums import Opcode, State
 from anyws.stream.admission import NOT_TAKEN, TAKEN
+from anyws.stream.data import encode_data
 from anyws.stream.feeding import feed
 from anyws.stream.fragment import FragmentContext
 
@@ -31,25 +32,16 @@ if TYPE_CHECKING:
 
     from anyws.core.connection import Connection
     from anyws.core.turns import Turns
+    from anyws.enums import DataType
     from anyws.errors import CloseCause
     from anyws.net.transport import Transport
     from anyws.stream.feeding import Source
     from anyws.stream.lock import SendLock
     from anyws.stream.write_buffer import WriteBuffer
 
-__all__ = ["WebSocketWriter", "encode_data"]
+__all__ = ["WebSocketWriter"]
 
 _logger = logging.getLogger("anyws.stream")
-
-
-def encode_data(data: str | bytes | bytearray | memoryview) -> tuple[DataType, bytes]:
-    """Return the kind of message that ``data`` makes, and its payload."""
-    if isinstance(data, str):
-        return DataType.TEXT, data.encode()
-    if isinstance(data, (bytes, bytearray, memoryview)):
-        # Of a kind of bytes as well: compiled code takes the type itself only.
-        return DataType.BINARY, bytes(data)
-    raise TypeError(f"a message must be str or bytes-like, not {type(data).__name__}")
 
 
 class WebSocketWriter:
