@@ -26,6 +26,7 @@ def _load(path):
 
 _stream = _load("stream/conftest")
 _judge = _load("faults/judge")
+_link = _load("faults/link")
 _cancel = _load("faults/cancel")
 _proofs = _load("faults/proofs")
 
@@ -107,6 +108,21 @@ def read_all_fixture():
 @pytest.fixture(name="until")
 def until_fixture():
     return until
+
+
+@pytest.fixture(params=["memory", "tcp"])
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(params=["server", "client"])
+def link(request, kind, serving):
+    return _link.Link(request.param, kind, serving)
+
+
+@pytest.fixture(params=["server", "client"])
+def memory_link(request, serving):
+    return _link.Link(request.param, "memory", serving)
 
 
 @pytest.fixture
