@@ -1,17 +1,25 @@
 """What one client, or an unlucky moment, must not do to a server and its other clients."""
 
 import math
+import socket
+import struct
 from contextlib import asynccontextmanager
 from functools import partial
 
 import anyio
 import anyio.lowlevel
 import pytest
+from anyio.abc import SocketAttribute
 
 import anyws
 from anyws.net.network import current_network
 
 pytestmark = pytest.mark.anyio
+
+REQUEST = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 
 
 async def echo(websocket):
@@ -166,6 +174,38 @@ async def test_a_connection_that_opens_before_all_sockets_are_listened_on(monkey
     async with serving() as server, anyws.connect(f"ws://127.0.0.1:{server.port}/") as client:
         await client.send("later")
         assert await client.receive() == "later"
+
+
+async def test_what_a_client_sent_before_it_reset_the_connection_counts():
+    """Though the connection was lost before it was open, since ``process_request`` took its time."""
+    asked, reset, ended = anyio.Event(), anyio.Event(), anyio.Event()
+    met = []
+
+    async def think(request):
+        asked.set()
+        await reset.wait()
+
+    async def handler(websocket):
+        with pytest.raises(anyws.ConnectionClosedOK) as caught:
+            while True:
+                met.append(await websocket.receive())
+        met.append(caught.value.received)
+        ended.set()
+
+    async with serving(handler, process_request=think) as server:
+        async with await anyio.connect_tcp("127.0.0.1", server.port) as stream:
+            await stream.send(REQUEST + b"\x81\x82\0\0\0\0hi" + b"\x88\x82\0\0\0\0\x03\xe8")
+            await asked.wait()
+            await anyio.wait_all_tasks_blocked()
+            sock = stream.extra(SocketAttribute.raw_socket)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        # The loop, where it reads by itself, has seen the reset by the time a new client is answered.
+        async with await anyio.connect_tcp("127.0.0.1", server.port) as stream:
+            await stream.send(b"GET / HTTP/1.1\r\n\r\n")
+            await stream.receive()
+        reset.set()
+        await ended.wait()
+    assert met == ["hi", anyws.Close(1000, "")]
 
 
 @pytest.mark.parametrize("rounds", range(8))

@@ -133,10 +133,10 @@ class Page:
         monkeypatch.setattr(anyio, "run", self._anyio_run)
         monkeypatch.setattr(trio, "run", lambda *a: self._add("trio", partial(*a)))
         monkeypatch.setattr(asyncio, "run", self._asyncio_run)
-        start, begin = anyws.Server.start, anyws.Server._begin
+        listen, begin = anyws.Server._listen, anyws.Server._begin
 
-        async def start_and_tell(server):
-            await start(server)
+        async def listen_and_tell(server):
+            await listen(server)
             self.servers.append(server)
             self.notify()
 
@@ -144,7 +144,7 @@ class Page:
             self.used.add(server)
             begin(server, websocket)
 
-        monkeypatch.setattr(anyws.Server, "start", start_and_tell)
+        monkeypatch.setattr(anyws.Server, "_listen", listen_and_tell)
         monkeypatch.setattr(anyws.Server, "_begin", begin_and_tell)
 
     def _add(self, backend, run):

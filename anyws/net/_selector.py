@@ -8,7 +8,6 @@ socket is ready. The proactor of Windows and TLS have ``anyws.net._asyncio``.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ import anyio.lowlevel
 
 from anyws.net._reading_waiter import ReadingWaiter
 from anyws.net._socket import SocketCore, SocketTransport
+from anyws.net.accept_errors import seconds_to_wait
 from anyws.net.transport import Transport
 
 if TYPE_CHECKING:
@@ -29,9 +29,6 @@ __all__ = ["SelectorListening", "SelectorTransport"]
 _logger = logging.getLogger("anyws.server")
 #: Connections accepted in one go.
 _BACKLOG = 1024
-#: Seconds to wait when the process has run out of file descriptors.
-_ACCEPT_BACKOFF = 0.1
-_ACCEPT_BACKOFF_ERRORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS))
 
 
 class SelectorCore(SocketCore):
@@ -163,19 +160,30 @@ class SelectorListening:
             self._loop.add_reader(sock, self._accept, sock)
 
     def _accept(self, listener: socket.socket) -> None:
-        try:
-            for _ in range(_BACKLOG):
+        for _ in range(_BACKLOG):
+            try:
                 sock, _ = listener.accept()
-                self._connected(sock)
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return
-        except OSError as error:
-            self._loop.remove_reader(listener)
-            if error.errno not in _ACCEPT_BACKOFF_ERRORS:
-                self._failed(error)
+            except (BlockingIOError, InterruptedError):
                 return
-            _logger.warning("cannot accept a connection: %s", error)
-            self._loop.call_later(_ACCEPT_BACKOFF, self._accept_again, listener)
+            except OSError as error:
+                self._accept_failed(listener, error)
+                return
+            try:
+                self._connected(sock)
+            except OSError as error:
+                _logger.warning("cannot watch one more connection: %s", error)
+                sock.close()
+
+    def _accept_failed(self, listener: socket.socket, error: OSError) -> None:
+        try:
+            seconds = seconds_to_wait(error)
+        except OSError:
+            self._loop.remove_reader(listener)
+            self._failed(error)
+            return
+        if seconds:
+            self._loop.remove_reader(listener)
+            self._loop.call_later(seconds, self._accept_again, listener)
 
     def _accept_again(self, listener: socket.socket) -> None:
         if listener in self._sockets:

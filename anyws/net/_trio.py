@@ -7,7 +7,6 @@ every cancellation but ``abort``, writes what is left.
 
 from __future__ import annotations
 
-import errno
 import logging
 import socket
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ import trio
 from anyws.net import _poller
 from anyws.net._poller import Poller
 from anyws.net._socket import SocketTransport, prepare_socket
+from anyws.net.accept_errors import seconds_to_wait
 from anyws.net.tls import accept_tls, context_or_default, start_tls
 
 if TYPE_CHECKING:
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["TrioNetwork", "TrioTransport"]
 
 _logger = logging.getLogger("anyws.server")
-#: Seconds to wait when the process has run out of file descriptors.
-_ACCEPT_BACKOFF = 0.1
-_ACCEPT_BACKOFF_ERRORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS))
 
 
 class _NextRound:
@@ -331,7 +328,12 @@ class TrioNetwork:
             def started(sock: socket.socket) -> None:
                 nonlocal connections
                 many = poller is not None and connections >= _poller.FEW
-                transport = self._transport(sock, poller if many else None)
+                try:
+                    transport = self._transport(sock, poller if many else None)
+                except OSError as error:
+                    _logger.warning("cannot watch one more connection: %s", error)
+                    sock.close()
+                    return
                 connections += 1
                 nursery.start_soon(connected, transport)
 
@@ -370,7 +372,7 @@ class TrioNetwork:
                 while True:
                     sock, _ = listener.accept()
                     started(sock)
-            except (BlockingIOError, ConnectionAbortedError):
+            except (BlockingIOError, InterruptedError):
                 continue
             except trio.ClosedResourceError:
                 return
@@ -378,7 +380,4 @@ class TrioNetwork:
                 if listener.fileno() < 0:
                     # It was closed in this scheduling round.
                     return
-                if error.errno not in _ACCEPT_BACKOFF_ERRORS:
-                    raise
-                _logger.warning("cannot accept a connection: %s", error)
-                await trio.sleep(_ACCEPT_BACKOFF)
+                await trio.sleep(seconds_to_wait(error))

@@ -32,12 +32,8 @@ async def bind(host: str | None, port: int, unix_path: str | PathLike[str] | Non
             ]
     else:
         listeners = (await anyio.create_tcp_listener(local_host=host, local_port=port)).listeners
-    sockets = []
-    with anyio.CancelScope(shield=True):
-        for listener in listeners:
-            sockets.append(listener.extra(SocketAttribute.raw_socket).dup())
-            await listener.aclose()
-    return sockets
+    # What anyio has around them holds nothing else that would have to be closed.
+    return [listener.extra(SocketAttribute.raw_socket) for listener in listeners]
 
 
 def identify_socket(path: str) -> tuple[int, int] | None:

@@ -45,7 +45,6 @@ class TransportReceiver(Receiver):
         transport: where bytes come from.
         write_buffer: where answers to pings go.
         pongs_received: what to call with the payloads of pongs.
-        on_lost: what to call when the stream is gone.
         budget: what counts the bytes of all connections, if anything does.
     """
 
@@ -79,7 +78,6 @@ class TransportReceiver(Receiver):
         transport: Transport,
         write_buffer: WriteBuffer,
         pongs_received: Callable[[list[bytes]], None],
-        on_lost: Callable[[], None],
         budget: ByteBudget | None,
     ) -> None:
         self._connection = connection
@@ -87,7 +85,7 @@ class TransportReceiver(Receiver):
         self._transport = transport
         self._write_buffer = write_buffer
         self._pongs_received = pongs_received
-        self._on_lost = on_lost
+        self._on_lost: Callable[[], None] = do_nothing
         self._budget = budget
         self._noted = 0
         self._filled = False
@@ -168,6 +166,13 @@ class TransportReceiver(Receiver):
         # The connection refers to this, and this need not refer to it any more.
         on_lost, self._on_lost = self._on_lost, do_nothing
         on_lost()
+
+    def when_lost(self, on_lost: Callable[[], None]) -> None:
+        """Have ``on_lost`` called when the stream is gone, now if it is."""
+        if self.lost:
+            on_lost()
+        else:
+            self._on_lost = on_lost
 
     @property
     def finished(self) -> bool:

@@ -125,7 +125,7 @@ class WebSocket(MessageStream, ObjectStream["str | bytes"]):
         lock = SendLock()
         write_buffer = WriteBuffer(connection, transport, lock, turns, budget)
         self._source = TransportReceiver(
-            connection, transport, write_buffer, self._pings.received, self._lost, budget
+            connection, transport, write_buffer, self._pings.received, budget
         )
         super().__init__(
             Receiver(connection, self._source, transport, write_buffer, turns, self._closing),
@@ -140,6 +140,8 @@ class WebSocket(MessageStream, ObjectStream["str | bytes"]):
             frame_log.received(received)
         if received:
             self._source.feed(received)
+        # Not sooner: what came before the stream was lost counts, a close frame above all.
+        self._source.when_lost(self._lost)
         ticker.add(self)
         if _logger.isEnabledFor(logging.DEBUG):
             _logger.debug("%s is open", connection.name())

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from anyws.net import _selector
+from anyws.net import accept_errors
 from anyws.net._asyncio import AsyncioNetwork
 from anyws.net._selector import SelectorListening, SelectorTransport
 from anyws.net._socket import prepare_socket
@@ -299,7 +299,14 @@ async def test_several_connections_in_one_round():
 
 
 @pytest.mark.parametrize(
-    "error", [ConnectionAbortedError(), InterruptedError(), BlockingIOError()], ids=repr
+    "error",
+    [
+        ConnectionAbortedError(errno.ECONNABORTED, "gave up"),
+        OSError(errno.EPROTO, "failed"),
+        InterruptedError(),
+        BlockingIOError(),
+    ],
+    ids=repr,
 )
 async def test_an_error_of_one_connection_is_none_of_the_server(error, caplog):
     listener = ScriptedListener(error)
@@ -311,7 +318,7 @@ async def test_an_error_of_one_connection_is_none_of_the_server(error, caplog):
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS])
 async def test_accepting_goes_on_after_running_out(number, monkeypatch, caplog):
-    monkeypatch.setattr(_selector, "_ACCEPT_BACKOFF", 0.01)
+    monkeypatch.setattr(accept_errors, "_BACKOFF", 0.01)
     listener = ScriptedListener(OSError(number, "out of it"), OSError(number, "again"))
     async with listening_on(listener) as (_, transports, errors):
         with socket.create_connection(listener.getsockname()):
@@ -325,8 +332,30 @@ async def test_accepting_goes_on_after_running_out(number, monkeypatch, caplog):
     assert "out of it" in records[0].getMessage()
 
 
+async def test_a_connection_that_cannot_be_watched(caplog):
+    """As when the system watches as many sockets as it may; the others go on."""
+    transports = []
+
+    def accepted(sock):
+        if not caplog.records:
+            raise OSError(errno.ENOSPC, "no room")
+        transports.append(SelectorTransport(prepare_socket(sock)))
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    errors = []
+    listening = SelectorListening([listener], accepted, errors.append)
+    with socket.create_connection(listener.getsockname()) as client, anyio.fail_after(10):
+        await until(lambda: caplog.records)
+        assert client.recv(1) == b""
+        with socket.create_connection(listener.getsockname()):
+            await until(lambda: transports)
+    listening.close()
+    transports[0].abort()
+    assert ("no room" in caplog.text, len(caplog.records), errors) == (True, 1, [])
+
+
 async def test_closed_while_it_waits_for_descriptors(monkeypatch, failures):
-    monkeypatch.setattr(_selector, "_ACCEPT_BACKOFF", 0.01)
+    monkeypatch.setattr(accept_errors, "_BACKOFF", 0.01)
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: failures.append(context))
     listener = ScriptedListener(OSError(errno.EMFILE, "out of it"))

@@ -283,7 +283,26 @@ async def test_accepting_goes_on_after_running_out(number, monkeypatch, caplog):
 
 async def test_a_client_that_gave_up_is_no_error():
     sock = socket.create_server(("127.0.0.1", 0))
-    await accept_one(ScriptedListener(sock, ConnectionAbortedError(), BlockingIOError()))
+    gave_up = ConnectionAbortedError(errno.ECONNABORTED, "gave up")
+    failed = OSError(errno.EPROTO, "failed")
+    await accept_one(ScriptedListener(sock, gave_up, failed, BlockingIOError()))
+
+
+async def test_a_connection_that_cannot_be_watched(monkeypatch, caplog):
+    """As when the system watches as many sockets as it may; the next one is served."""
+    transport = TrioNetwork._transport
+
+    def refusing(network, *arguments):
+        if not caplog.records:
+            raise OSError(errno.ENOSPC, "no room")
+        return transport(network, *arguments)
+
+    monkeypatch.setattr(TrioNetwork, "_transport", refusing)
+    sock = socket.create_server(("127.0.0.1", 0))
+    with socket.create_connection(sock.getsockname()) as refused:
+        await accept_one(sock)
+        assert refused.recv(1) == b""
+    assert ("no room" in caplog.text, len(caplog.records)) == (True, 1)
 
 
 async def test_a_listener_that_is_closed_as_a_client_comes():

@@ -39,12 +39,11 @@ async def test_dead_peer_is_found_when_nobody_receives(raw_client):
 
 
 async def test_dead_peer_is_found_by_a_sender_that_waits(raw_client):
-    """A peer that reads nothing: the ping cannot leave, yet nothing comes either."""
+    """A peer that reads slowly and answers nothing: its time begins when the ping has left at last."""
     options = {"ping_interval": 0.05, "ping_timeout": 0.05, "capacity": 100}
     async with raw_client(**options) as (websocket, peer), anyio.create_task_group() as tg:
         tg.start_soon(websocket.send, bytes(70000))
         await anyio.wait_all_tasks_blocked()
-        # It reads all, and answers nothing.
         with anyio.fail_after(20), pytest.raises(anyio.EndOfStream):
             while True:
                 await peer.receive_frame()

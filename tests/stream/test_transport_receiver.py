@@ -23,9 +23,7 @@ def receiver(parameters=None, **limits):
     connection = Connection(Role.CLIENT, Limits(**limits), parameters)
     transport = FakeTransport()
     write_buffer = WriteBuffer(connection, transport, SendLock(), Turns(128))
-    made = TransportReceiver(
-        connection, transport, write_buffer, lambda _: None, lambda: None, None
-    )
+    made = TransportReceiver(connection, transport, write_buffer, lambda _: None, None)
     # The first piece is small, until one comes that fills it.
     assert receive(made, b"\x8a\x00") == TINY
     assert receive(made, b"\x82\x7e\x07\xfc" + bytes(2044)) == TINY
