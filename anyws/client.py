@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
 
-    from anyio.abc import ByteStream, TaskGroup
+    from anyio.abc import ByteStream
 
     from anyws.core.deflate import Deflate
     from anyws.core.handshake.headers import HeadersLike
+    from anyws.net.network import TaskStarter
     from anyws.net.transport import Transport
     from anyws.proxy import Proxy
 
@@ -100,7 +101,7 @@ def connect(
         raise ValueError("give either proxy or unix_path")
     tunnel = None if proxy is None else _proxy(proxy, options.limits)
 
-    async def dial(task_group: TaskGroup) -> Transport:
+    async def dial(task_group: TaskStarter) -> Transport:
         network = current_network(task_group)
         context = (ssl_context or True) if opening.uri.secure else None
         hostname = opening.uri.host if opening.uri.secure else None
@@ -168,7 +169,7 @@ def client_over(
         open_timeout=open_timeout,
     )
 
-    async def wrap(task_group: TaskGroup) -> Transport:
+    async def wrap(task_group: TaskStarter) -> Transport:
         return StreamTransport(stream, task_group)
 
     return ConnectionLifetime(partial(opening.open, wrap))

@@ -25,10 +25,10 @@ except ImportError:
 if TYPE_CHECKING:
     import ssl
 
-    from anyio.abc import ByteStream, TaskGroup
+    from anyio.abc import ByteStream
 
     from anyws.limits import Limits
-    from anyws.net.network import Network
+    from anyws.net.network import Network, TaskStarter
     from anyws.net.transport import Transport
 
 __all__ = ["Proxy"]
@@ -63,7 +63,7 @@ class Proxy:
     async def connect_tcp(
         self,
         network: Network,
-        task_group: TaskGroup,
+        task_group: TaskStarter,
         host: str,
         port: int,
         *,

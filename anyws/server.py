@@ -17,7 +17,8 @@ from anyws.net.network import current_network
 from anyws.net.stream import StreamTransport
 from anyws.stream.budget import ByteBudget
 from anyws.stream.deadlines import Deadlines
-from anyws.stream.lifetime import ConnectionLifetime, sole_exception, without_cancellations
+from anyws.stream.helpers import sole_exception
+from anyws.stream.lifetime import ConnectionLifetime, without_cancellations
 from anyws.stream.opening import Refused, ServerOpening
 from anyws.stream.options import ConnectionOptions, check_handler
 from anyws.stream.peer import peer_address
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from anyws.core.deflate import Deflate
     from anyws.core.handshake.server import SelectSubprotocol
-    from anyws.net.network import Listening
+    from anyws.net.network import Listening, TaskStarter
     from anyws.net.transport import Transport
     from anyws.stream.opening import ProcessRequest
     from anyws.stream.websocket import WebSocket
@@ -404,7 +405,7 @@ def accept(
         open_timeout=open_timeout,
     )
 
-    async def open_connection(task_group: TaskGroup) -> WebSocket:
+    async def open_connection(task_group: TaskStarter) -> WebSocket:
         transport = StreamTransport(stream, task_group)
         return await accepting.open(transport, Ticker(task_group, options))
 

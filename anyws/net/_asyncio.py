@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
     from os import PathLike
 
-    from anyio.abc import TaskGroup
-
-    from anyws.net.network import Listening
+    from anyws.net.network import Listening, TaskStarter
 
 __all__ = ["AsyncioNetwork", "AsyncioTransport"]
 
@@ -276,10 +274,15 @@ def _says_when_ready(loop: asyncio.AbstractEventLoop) -> bool:
     return uvloop or isinstance(loop, asyncio.SelectorEventLoop)
 
 
+def start_loop_task(function: Callable[[], Coroutine[Any, Any, None]]) -> object:
+    """Run ``function`` in a task of the running loop."""
+    return asyncio.get_running_loop().create_task(function())
+
+
 class AsyncioNetwork:
     """Connects and accepts with the running loop."""
 
-    def __init__(self, task_group: TaskGroup) -> None:
+    def __init__(self, task_group: TaskStarter) -> None:
         self._task_group = task_group
         self.clock = asyncio.get_running_loop().time
 

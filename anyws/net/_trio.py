@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
     from os import PathLike
 
-    from anyio.abc import TaskGroup
-
+    from anyws.net.network import TaskStarter
     from anyws.net.transport import Transport
 
 __all__ = ["TrioNetwork", "TrioTransport"]
@@ -37,7 +37,7 @@ _logger = logging.getLogger("anyws.server")
 class _NextRound:
     """Calls functions in the next scheduling round, from one parked task."""
 
-    def __init__(self, task_group: TaskGroup) -> None:
+    def __init__(self, task_group: TaskStarter) -> None:
         self._task_group = task_group
         self._callbacks: list[Callable[[], object]] = []
         self._parked: trio.lowlevel.Task | None = None
@@ -84,7 +84,9 @@ class TrioTransport(SocketTransport):
         next_round: what ``call_soon`` uses.
     """
 
-    def __init__(self, sock: socket.socket, task_group: TaskGroup, next_round: _NextRound) -> None:
+    def __init__(
+        self, sock: socket.socket, task_group: TaskStarter, next_round: _NextRound
+    ) -> None:
         super().__init__(sock)
         self._task_group = task_group
         self._writing = False
@@ -150,7 +152,7 @@ class PolledTransport(TrioTransport):
     reads_by_itself = True
 
     def __init__(
-        self, sock: socket.socket, task_group: TaskGroup, next_round: _NextRound, poller: Poller
+        self, sock: socket.socket, task_group: TaskStarter, next_round: _NextRound, poller: Poller
     ) -> None:
         super().__init__(sock, task_group, next_round)
         self._poller = poller
@@ -218,7 +220,7 @@ class _PollerTask:
     It is shielded, since connections are read to their end when their tasks are cancelled.
     """
 
-    def __init__(self, task_group: TaskGroup) -> None:
+    def __init__(self, task_group: TaskStarter) -> None:
         self._task_group = task_group
         self._needed = self._running = False
         self._scope = trio.CancelScope()
@@ -254,10 +256,15 @@ class _Listening:
             sock.close()
 
 
+def start_system_task(function: Callable[[], Coroutine[Any, Any, None]]) -> object:
+    """Run ``function`` beside all other tasks, in the caller's context."""
+    return trio.lowlevel.spawn_system_task(function, context=copy_context())
+
+
 class TrioNetwork:
     """Connects and accepts on trio, with helper tasks in ``task_group``."""
 
-    def __init__(self, task_group: TaskGroup) -> None:
+    def __init__(self, task_group: TaskStarter) -> None:
         self._task_group = task_group
         self._next_round = _NextRound(task_group)
         self.clock = trio.current_time

@@ -11,11 +11,16 @@ if TYPE_CHECKING:
     from os import PathLike
     from socket import socket
 
-    from anyio.abc import TaskGroup
-
     from anyws.net.transport import Transport
 
-__all__ = ["Listening", "Network", "current_network"]
+__all__ = ["Listening", "Network", "TaskStarter", "current_network", "start_task"]
+
+
+class TaskStarter(Protocol):
+    """What tasks are started with, as a task group is."""
+
+    def start_soon(self, function: Callable[..., Coroutine[Any, Any, Any]], /, *args: Any) -> Any:
+        """Run ``function`` in a task, from the next scheduling round on."""
 
 
 class Listening(Protocol):
@@ -68,13 +73,35 @@ class Network(Protocol):
         """
 
 
-def current_network(task_group: TaskGroup) -> Network:
+def current_network(task_group: TaskStarter) -> Network:
     """Return the network of the event loop that runs the calling task."""
-    trio = sys.modules.get("trio")
-    if trio is not None and trio.lowlevel.in_trio_task():
+    if _runs_on_trio():
         from anyws.net._trio import TrioNetwork
 
         return TrioNetwork(task_group)
     from anyws.net._asyncio import AsyncioNetwork
 
     return AsyncioNetwork(task_group)
+
+
+def start_task(function: Callable[[], Coroutine[Any, Any, None]]) -> object:
+    """Run ``function`` in a task that is in no task group; the event loop cancels it at its own end.
+
+    Args:
+        function: must not raise.
+
+    Returns:
+        What must be kept while the task runs.
+    """
+    if _runs_on_trio():
+        from anyws.net._trio import start_system_task
+
+        return start_system_task(function)
+    from anyws.net._asyncio import start_loop_task
+
+    return start_loop_task(function)
+
+
+def _runs_on_trio() -> bool:
+    trio = sys.modules.get("trio")
+    return trio is not None and trio.lowlevel.in_trio_task()

@@ -18,7 +18,9 @@ from anyws.net.transport import Transport
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from anyio.abc import ByteStream, TaskGroup
+    from anyio.abc import ByteStream
+
+    from anyws.net.network import TaskStarter
 
 __all__ = ["StreamTransport"]
 
@@ -33,7 +35,7 @@ class StreamTransport(Transport):
         task_group: where the writing task runs; it ends when the transport is closed.
     """
 
-    def __init__(self, stream: ByteStream, task_group: TaskGroup) -> None:
+    def __init__(self, stream: ByteStream, task_group: TaskStarter) -> None:
         super().__init__()
         self._stream = stream
         self._backlog: deque[bytes] = deque()

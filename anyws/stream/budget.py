@@ -20,8 +20,7 @@ from anyws.errors import CloseCause
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from anyio.abc import TaskGroup
-
+    from anyws.net.network import TaskStarter
     from anyws.stream.websocket import WebSocket
 
 __all__ = ["ByteBudget"]
@@ -65,7 +64,7 @@ class ByteBudget:
             self._work.set()
         self._estimate = total
 
-    async def run(self, task_group: TaskGroup) -> None:
+    async def run(self, task_group: TaskStarter) -> None:
         """See to the closing handshakes of those who were told to go."""
         while True:
             await self._work.wait()

@@ -11,8 +11,7 @@ from anyws.net.network import current_network
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from anyio.abc import TaskGroup
-
+    from anyws.net.network import TaskStarter
     from anyws.net.transport import Transport
 
 __all__ = ["Deadline", "Deadlines"]
@@ -44,7 +43,7 @@ class Deadlines:
         seconds: the time.
     """
 
-    def __init__(self, task_group: TaskGroup, seconds: float) -> None:
+    def __init__(self, task_group: TaskStarter, seconds: float) -> None:
         self._task_group = task_group
         self._seconds = seconds
         self._pending: dict[Deadline, None] = {}

@@ -26,13 +26,12 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Sequence
 
-    from anyio.abc import TaskGroup
-
     from anyws.core.deflate import Deflate
     from anyws.core.handshake.headers import HeadersLike
     from anyws.core.handshake.request import Request
     from anyws.core.handshake.server import SelectSubprotocol
     from anyws.core.handshake.upgrade import Acceptance
+    from anyws.net.network import TaskStarter
     from anyws.net.transport import Transport
     from anyws.stream.budget import ByteBudget
     from anyws.stream.deadlines import Deadlines
@@ -75,7 +74,7 @@ class ClientOpening:
         self._open_timeout = open_timeout
 
     async def open(
-        self, dial: Callable[[TaskGroup], Awaitable[Transport]], task_group: TaskGroup
+        self, dial: Callable[[TaskStarter], Awaitable[Transport]], task_group: TaskStarter
     ) -> WebSocket:
         """Open a connection on the transport that ``dial`` makes, which is closed if that fails."""
         transport: Transport | None = None
@@ -100,7 +99,7 @@ class ClientOpening:
             " (open_timeout)"
         )
 
-    async def _shake_hands(self, transport: Transport, task_group: TaskGroup) -> WebSocket:
+    async def _shake_hands(self, transport: Transport, task_group: TaskStarter) -> WebSocket:
         handshake = self._handshake
         try:
             acceptance = await self._accepted(transport)

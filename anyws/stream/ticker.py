@@ -11,8 +11,7 @@ from anyws.stream.deadlines import Deadlines
 from anyws.stream.keepalive import tick_length
 
 if TYPE_CHECKING:
-    from anyio.abc import TaskGroup
-
+    from anyws.net.network import TaskStarter
     from anyws.stream.options import ConnectionOptions
     from anyws.stream.websocket import WebSocket
 
@@ -27,7 +26,7 @@ class Ticker:
         options: the settings that the connections share.
     """
 
-    def __init__(self, task_group: TaskGroup, options: ConnectionOptions) -> None:
+    def __init__(self, task_group: TaskStarter, options: ConnectionOptions) -> None:
         self.task_group = task_group
         #: Seconds between two ticks, when nothing holds them up.
         self.length = tick_length(options.ping_interval, options.ping_timeout)

@@ -25,11 +25,10 @@ from anyws.stream.writer import WebSocketWriter
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 
-    from anyio.abc import TaskGroup
-
     from anyws.core.connection import Connection
     from anyws.core.handshake.request import Request
     from anyws.core.handshake.response import Response
+    from anyws.net.network import TaskStarter
     from anyws.net.transport import Transport
     from anyws.stream.budget import ByteBudget
     from anyws.stream.options import ConnectionOptions
@@ -328,7 +327,7 @@ class WebSocket(MessageStream, ObjectStream["str | bytes"]):
 
     # What the ticker calls
 
-    def tick(self, now: float, elapsed: float, task_group: TaskGroup) -> None:
+    def tick(self, now: float, elapsed: float, task_group: TaskStarter) -> None:
         """Look after what no task is looking after: silence, and a busy or absent application."""
         receiver, inbound, closing = self._receiver, self._inbound, self._closing
         source = self._source
@@ -358,7 +357,7 @@ class WebSocket(MessageStream, ObjectStream["str | bytes"]):
             closing.fail(1011, reason, CloseCause.PING_TIMEOUT, "")
             closing.drop(CloseCause.PING_TIMEOUT)
 
-    def _read_for_absent_application(self, task_group: TaskGroup) -> None:
+    def _read_for_absent_application(self, task_group: TaskStarter) -> None:
         """Let control frames be seen though no task receives."""
         if self._transport.reads_by_itself:
             self._receiver.read_on()

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from anyws.client import client_over
+from anyws.errors import CloseCause
 from anyws.server import accept
-from anyws.stream.lifetime import leave_task_group
+from anyws.stream.helpers import HelperTasks
 from anyws.testing.streams import FaultyStream, lockstep_pair, memory_pair
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from anyio.abc import ByteStream, TaskGroup
+    from anyio.abc import ByteStream
 
+    from anyws.net.network import TaskStarter
     from anyws.stream.websocket import WebSocket
 
 __all__ = ["WebSocketPair"]
@@ -55,7 +58,7 @@ class WebSocketPair:
         self._ready = anyio.Event()
         self._leaving = anyio.Event()
         self._websocket: WebSocket
-        self._task_group: TaskGroup
+        self._helpers = HelperTasks()
 
     @classmethod
     def lockstep(cls, **options: Any) -> WebSocketPair:
@@ -74,21 +77,20 @@ class WebSocketPair:
             self._ready.set()
             await self._leaving.wait()
 
+    async def _connect(self, task_group: TaskStarter) -> WebSocket:
+        task_group.start_soon(self._serve)
+        client = await self._client.__aenter__()
+        try:
+            await self._ready.wait()
+        except BaseException as error:
+            await self._client.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return client
+
     async def __aenter__(self) -> tuple[WebSocket, WebSocket]:
         """Connect the two."""
-        self._task_group = anyio.create_task_group()
-        await self._task_group.__aenter__()
-        try:
-            self._task_group.start_soon(self._serve)
-            client = await self._client.__aenter__()
-            try:
-                await self._ready.wait()
-            except BaseException as error:
-                await self._client.__aexit__(type(error), error, error.__traceback__)
-                raise
-        except BaseException as error:
-            await leave_task_group(self._task_group, error)
-            raise
+        client = await self._helpers.open(self._connect)
+        self._helpers.on_failure = partial(client.drop, CloseCause.ABORTED)
         return client, self._websocket
 
     async def __aexit__(
@@ -102,6 +104,6 @@ class WebSocketPair:
         try:
             await self._client.__aexit__(exc_type, exc, traceback)
         except BaseException as error:
-            await leave_task_group(self._task_group, error)
+            await self._helpers.stop(error)
             raise
-        await leave_task_group(self._task_group, exc)
+        await self._helpers.stop(exc)

@@ -1,6 +1,8 @@
 """The block in which a connection is open."""
 
+import asyncio
 import contextlib
+import gc
 
 import anyio
 import anyio.lowlevel
@@ -8,8 +10,8 @@ import pytest
 
 from anyws.client import client_over
 from anyws.enums import State
+from anyws.errors import ConnectionClosedError
 from anyws.server import accept
-from anyws.stream.lifetime import leave_task_group, sole_exception
 from anyws.testing import RawPeer, WebSocketPair, memory_pair
 
 pytestmark = pytest.mark.anyio
@@ -210,27 +212,94 @@ async def test_many_connections_leave_in_any_order():
             assert await server.receive() == "x"
 
 
-def test_sole_exception():
-    error = ValueError()
-    assert sole_exception(ExceptionGroup("", [ExceptionGroup("", [error])])) is error
-    several = ExceptionGroup("", [error, KeyError()])
-    assert sole_exception(ExceptionGroup("", [several])) is several
+async def test_left_in_another_task():
+    """As a fixture is whose halves run in tasks of their own; who has opened it is left alone."""
+    done = []
+    leave, left = anyio.Event(), anyio.Event()
+
+    async def enter(lifetime):
+        websocket = await lifetime.__aenter__()
+        done.append(websocket)
+        leave.set()
+        await left.wait()
+        await anyio.lowlevel.checkpoint()
+        done.append("went on")
+
+    async with answering() as (stream, seen), anyio.create_task_group() as tg:
+        lifetime = client_over(stream, "ws://memory/")
+        tg.start_soon(enter, lifetime)
+        await leave.wait()
+        await done[0].send("x")
+        await lifetime.__aexit__(None, None, None)
+        left.set()
+    assert (seen, done[1:]) == ([b"x", 1000], ["went on"])
 
 
-async def test_leave_task_group():
+async def test_an_async_generator_that_is_closed_has_come_to_a_good_end():
+    async def numbers(stream):
+        async with client_over(stream, "ws://memory/") as websocket:
+            await websocket.send("x")
+            yield 1
+            yield 2
+
+    async with answering() as (stream, seen):
+        async with contextlib.aclosing(numbers(stream)) as found:
+            async for number in found:
+                assert number == 1
+                break
+    assert seen == [b"x", 1000]
+
+
+@pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
+async def test_an_async_generator_that_is_left_alone_harms_nobody():
+    """Python has it finalised in another task; on trio in one that is cancelled."""
+
+    async def numbers(stream):
+        async with client_over(stream, "ws://memory/"):
+            yield 1
+
+    async def first(stream):
+        async for _ in numbers(stream):
+            break
+
+    with anyio.fail_after(10):
+        async with answering() as (stream, seen):
+            await first(stream)
+            gc.collect()
+            await anyio.wait_all_tasks_blocked()
+            for _ in range(10):
+                await anyio.lowlevel.checkpoint()
+    assert seen in ([1000], ["lost"])
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_time_limit_of_asyncio_is_not_lost_while_it_closes():
+    """Its cancellation comes once, and would be forgotten for the sake of the block's exception."""
+    ours, theirs = memory_pair()
+
     async def fail():
-        try:
-            await anyio.sleep_forever()
-        finally:
-            raise ValueError("helper")
+        async with client_over(ours, "ws://memory/", close_timeout=60):
+            raise LookupError
 
-    for error in (None, KeyError()):
-        group = anyio.create_task_group()
-        await group.__aenter__()
-        group.start_soon(fail)
-        await anyio.wait_all_tasks_blocked()
-        if error is None:
-            with pytest.raises(ValueError, match="helper"):
-                await leave_task_group(group, error)
-        else:
-            await leave_task_group(group, error)
+    async with anyio.create_task_group() as tg:
+        tg.start_soon(RawPeer(theirs).answer)
+        with pytest.raises(asyncio.CancelledError):
+            task = asyncio.create_task(fail())
+            await anyio.wait_all_tasks_blocked()
+            task.cancel()
+            await task
+    assert ours.closed
+    await theirs.aclose()
+
+
+async def test_a_helper_that_fails_ends_the_connection():
+    async def fail():
+        raise ValueError("helper")
+
+    async with answering() as (stream, seen):
+        with pytest.raises(ValueError, match="helper"):
+            async with client_over(stream, "ws://memory/") as websocket:
+                websocket._ticker.task_group.start_soon(fail)
+                with anyio.fail_after(5), pytest.raises(ConnectionClosedError):
+                    await websocket.receive()
+    assert seen == ["lost"]
