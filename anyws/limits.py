@@ -5,6 +5,7 @@ Those of a whole server are arguments of ``serve``: ``max_connections`` and ``ma
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, fields
 
 __all__ = ["Limits", "check_bound"]
@@ -15,12 +16,15 @@ def check_bound(name: str, value: object) -> None:
 
     Raises:
         TypeError: ``value`` is no whole number.
-        ValueError: it is below 1.
+        ValueError: it is below 1, or more than any machine has bytes.
     """
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{name} must be a whole number, not {value!r}")
     if value < 1:
         raise ValueError(f"{name} must be at least 1, not {value}")
+    if value > sys.maxsize:
+        # The compiled build counts in C.
+        raise ValueError(f"{name} must be at most {sys.maxsize}, not {value}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

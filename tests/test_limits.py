@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import sys
 
 import pytest
 
@@ -25,7 +26,7 @@ def test_defaults():
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("value", [1, 2**63])
+@pytest.mark.parametrize("value", [1, 2**40])
 def test_any_whole_number_from_one_on(name, value):
     assert getattr(Limits(**{name: value}), name) == value
 
@@ -74,3 +75,10 @@ def test_limits_that_are_alike_are_equal():
 def test_every_limit_is_explained():
     text = inspect.getdoc(Limits)
     assert [name for name in NAMES if f"\n    {name}: " not in text] == []
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Limits)])
+def test_more_than_a_machine_can_count(name):
+    assert getattr(Limits(**{name: sys.maxsize}), name) == sys.maxsize
+    with pytest.raises(ValueError, match=f"{name} must be at most"):
+        Limits(**{name: sys.maxsize + 1})

@@ -38,6 +38,13 @@ async def serving(handler=echo, **options):
             tg.cancel_scope.cancel()
 
 
+async def one_is_answered(port):
+    """Have a new client answered; by then the loop, where it reads by itself, has read what came before."""
+    async with await anyio.connect_tcp("127.0.0.1", port) as stream:
+        await stream.send(b"GET / HTTP/1.1\r\n\r\n")
+        await stream.receive()
+
+
 async def fails_when_cancelled():
     """A task group of which a task fails when it is cancelled; on trio that is a group with the cancellation."""
 
@@ -199,10 +206,7 @@ async def test_what_a_client_sent_before_it_reset_the_connection_counts():
             await anyio.wait_all_tasks_blocked()
             sock = stream.extra(SocketAttribute.raw_socket)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        # The loop, where it reads by itself, has seen the reset by the time a new client is answered.
-        async with await anyio.connect_tcp("127.0.0.1", server.port) as stream:
-            await stream.send(b"GET / HTTP/1.1\r\n\r\n")
-            await stream.receive()
+        await one_is_answered(server.port)
         reset.set()
         await ended.wait()
     assert met == ["hi", anyws.Close(1000, "")]
@@ -230,3 +234,44 @@ async def test_a_server_that_follows_on_the_same_path_keeps_it(tmp_path):
             await client.send("here")
             assert await client.receive() == "here"
     assert not path.exists()
+
+
+@pytest.mark.parametrize("how", ["receives", "closes", "is busy"])
+async def test_what_lies_before_the_end_of_the_stream_counts(how):
+    """More than fits into the receive buffer has come with the request, and the end behind it is known."""
+    ask = REQUEST.replace(b"\r\n\r\n", b"\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n")
+    first = b"\x82\xfe\x03\xe8" + bytes(4) + bytes(1000)
+    second = b"\x02\xfe\x03\xe8" + bytes(4) + bytes(1000) + b"\x80\x80" + bytes(4)
+    asked, go_on, ended = anyio.Event(), anyio.Event(), anyio.Event()
+    found = []
+
+    async def think(request):
+        asked.set()
+        await go_on.wait()
+
+    async def handler(websocket):
+        found.append(await websocket.receive())
+        if how == "is busy":
+            # As long as it takes for the ticker to find nobody there.
+            for _ in range(3):
+                websocket.tick(0, 0.5, websocket._ticker.task_group)
+        if how == "closes":
+            await websocket.close()
+        else:
+            with pytest.raises(anyws.ConnectionClosedOK):
+                while True:
+                    found.append(await websocket.receive())
+        found.append(websocket.close_code)
+        ended.set()
+
+    limits = anyws.Limits(receive_buffer=1000)
+    async with serving(handler, process_request=think, limits=limits) as server:
+        async with await anyio.connect_tcp("127.0.0.1", server.port) as stream:
+            await stream.send(ask + first + second + b"\x88\x82" + bytes(4) + b"\x03\xe8")
+            await stream.send_eof()
+            await asked.wait()
+            await one_is_answered(server.port)
+            go_on.set()
+            await ended.wait()
+    messages = [bytes(1000)] if how == "closes" else [bytes(1000), bytes(1000)]
+    assert found == [*messages, 1000]

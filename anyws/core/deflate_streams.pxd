@@ -1,4 +1,5 @@
 cdef Py_ssize_t _AT_ONCE
+cdef Py_ssize_t _DECODERS_AT_ONCE
 cdef bytes _END
 cdef Py_ssize_t _PIECE
 cdef Py_ssize_t _SHORT

@@ -36,6 +36,9 @@ _END = _TAIL + b"\x01" + _TAIL
 _AT_ONCE = 65536
 _SHORT = 8192
 
+#: Decoders that are made before the caller may do something else.
+_DECODERS_AT_ONCE = 32
+
 #: Input goes to the decoder in pieces, because it copies what it leaves over: a megabyte
 #: of two-byte final blocks, or of input taken out in small steps, would cost its square.
 _PIECE = 2**14
@@ -294,10 +297,15 @@ class Inflater:
         return memoryview(self._input)[self._position :]
 
     def _step(self, max_length: int) -> bytes:
-        """Give some output if there is any; see to ``pending`` and to the message's end."""
+        """Give some output if there is any; see to ``pending`` and to the message's end.
+
+        A block that is empty and final takes a new decoder, and two bytes of the peer's: there are only so
+        many in one step.
+        """
         out = b""
         self.pending = True
-        while self.pending and not out:
+        most = self.decoders + _DECODERS_AT_ONCE
+        while self.pending and not out and self.decoders < most:
             try:
                 out = self._decode(max_length)
             except self._codec.error as error:

@@ -5,6 +5,7 @@ from anyws.core.deflate_streams cimport Inflater
 from anyws.core.turns cimport Turns
 
 cdef Py_ssize_t _MESSAGE_OVERHEAD
+cdef Py_ssize_t _EFFORT_AT_ONCE
 cdef Py_ssize_t _MUCH
 cdef Py_ssize_t _PAYLOAD_AT_ONCE
 

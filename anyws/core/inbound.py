@@ -20,6 +20,7 @@ Nothing is unbounded. When what is held reaches the limit, parsing stops where i
 of inflating if need be, and ``full`` says so; ``resume`` goes on. The exception is ``hungry``:
 somebody waits for the rest of a message, which may grow to the limit on messages then. Where messages may be
 inflated, the exception ends with the first one that is whole: behind it 64 KiB might come to 60 MiB.
+Parsing stops as well after so many headers and decoders that others must run: ``stopped`` without ``full``.
 
 Invariants: ``message`` is None exactly when no message is unfinished. ``_remaining`` counts payload
 bytes of the current data frame that have not come. ``_rest`` holds received bytes not looked at yet.
@@ -51,6 +52,8 @@ _DATA_OPCODES = frozenset((Opcode.CONTINUATION, Opcode.TEXT, Opcode.BINARY))
 _MESSAGE_OVERHEAD = 64
 #: Bytes of a frame that are much.
 _MUCH = 65536
+#: Headers judged and decoders made before parsing stops for others to run: a millisecond or two.
+_EFFORT_AT_ONCE = 256
 #: Bytes of a frame's payload for which room is taken at once.
 _PAYLOAD_AT_ONCE = 2**20
 
@@ -113,7 +116,7 @@ class Inbound:
         self.hungry = False
         #: Whether messages are dropped as they come.
         self._discarding = False
-        #: Whether received bytes wait here because it became ``full``; ``resume`` takes them.
+        #: Whether received bytes wait here because it became ``full`` or took long; ``resume`` takes them.
         self.stopped = False
         self._masked = masked
         self._limits = limits
@@ -234,7 +237,7 @@ class Inbound:
             self._process(buffer, 0, end)
 
     def resume(self) -> None:
-        """Go on parsing what was left when it became ``full``."""
+        """Go on parsing what was left when it ``stopped``."""
         rest, self._rest = self._rest, None
         self._process(rest or bytearray(), 0, len(rest) if rest else 0)
 
@@ -254,12 +257,13 @@ class Inbound:
 
     def _parse(self, buffer: bytearray, position: int, end: int) -> int:
         """Take frames from ``position`` on until something is missing; return how far it came."""
+        most = self.effort() + _EFFORT_AT_ONCE
         while self.close is None:
             message = self.message
             busy = message is not None and message.busy
             if position == end and not busy:
                 break
-            if self._is_full():
+            if self._is_full() or self.effort() >= most:
                 self.stopped = True
                 break
             if message is None:

@@ -129,7 +129,13 @@ class IncomingMessage:
 
         Does nothing for a message that is inflated, validated or read while it comes.
         """
-        if self.kind == Opcode.BINARY and self.fragments == 1 and self._inflater is None:
+        read = self.sink is not None
+        if (
+            not read
+            and self.kind == Opcode.BINARY
+            and self.fragments == 1
+            and self._inflater is None
+        ):
             self.payload = Payload(length)
 
     def finish_payload(self) -> None:

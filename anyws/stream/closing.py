@@ -123,7 +123,9 @@ class Closing:
             elif frame:
                 self._write_buffer.write_control([frame])
             self._on_ended()
-        if self._source.lost or (self._source.eof and not connection.inbound.ended):
+        # Behind the end of the stream there may be a close frame that nobody has looked at.
+        inbound = connection.inbound
+        if self._source.lost or (self._source.eof and not (inbound.ended or inbound.stopped)):
             self.lose()
 
     def lose(self, cause: CloseCause = CloseCause.CONNECTION_LOST, detail: str = "") -> None:

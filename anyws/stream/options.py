@@ -8,7 +8,7 @@ from typing import Any
 
 from anyws.core.deflate import Deflate
 from anyws.core.turns import CHECKPOINT_INTERVAL
-from anyws.limits import Limits
+from anyws.limits import Limits, check_bound
 
 __all__ = ["ConnectionOptions", "check_handler", "deflate_setting"]
 
@@ -40,10 +40,7 @@ class ConnectionOptions:
                 )
         if not self.close_timeout >= 0:
             raise ValueError(f"close_timeout must not be negative, not {self.close_timeout}")
-        if self.checkpoint_interval < 1:
-            raise ValueError(
-                f"checkpoint_interval must be 1 or more, not {self.checkpoint_interval}"
-            )
+        check_bound("checkpoint_interval", self.checkpoint_interval)
 
 
 def deflate_setting(compression: str | Deflate | None) -> Deflate | None:

@@ -274,7 +274,9 @@ class Receiver:
 
     def has_enough(self) -> bool:
         """Tell whether nothing more can come, or may for now."""
-        return self._source.finished or (self._inbound.full and not self._wants_message())
+        inbound = self._inbound
+        finished = self._source.finished and not inbound.stopped
+        return finished or (inbound.full and not self._wants_message())
 
     def _wants_message(self) -> bool:
         return self._polled and not self._inbound.messages
@@ -301,7 +303,7 @@ class Receiver:
             self.notify()
 
     def read_on(self) -> None:
-        """Take up what was left when the core became full, on a transport that reads by itself.
+        """Take up what was left when the core stopped, on a transport that reads by itself.
 
         Messages that have come are taken without waiting here, so nothing else may have noticed that there
         is room again.
@@ -310,7 +312,7 @@ class Receiver:
             return
         if self._inbound.stopped:
             self._parse_rest()
-        if not (self._inbound.full or self._source.finished):
+        if not (self._source.full or self._source.finished):
             self._transport.resume_reading()
 
     async def _resume(self) -> None:
@@ -318,7 +320,7 @@ class Receiver:
         await checkpoint()
 
     def _parse_rest(self) -> None:
-        """Parse what was left when the core became full."""
+        """Parse what was left when the core stopped."""
         self._inbound.resume()
         self._source.note_growth()
         self._source.answer_control_frames()

@@ -151,8 +151,8 @@ class TransportReceiver(Receiver):
 
     @property
     def full(self) -> bool:
-        """Whether the core can hold no more."""
-        return self._inbound.full
+        """Whether the core can hold no more, or has not looked at all that it holds."""
+        return self._inbound.stopped or self._inbound.full
 
     def eof_received(self) -> None:
         """Note that the peer sends no more."""

@@ -334,7 +334,7 @@ class WebSocket(MessageStream, ObjectStream["str | bytes"]):
         if source.heard:
             source.heard = False
             self._keepalive.heard()
-        elif inbound.full and not receiver.waiting:
+        elif source.full and not receiver.waiting:
             self._keepalive.stand_still(elapsed)
         elif elapsed > 2 * self._ticker.length:
             self._keepalive.held_up(elapsed)
@@ -343,7 +343,7 @@ class WebSocket(MessageStream, ObjectStream["str | bytes"]):
             source.answer_control_frames()
         seen, self._messages_seen = self._messages_seen, inbound.messages_taken
         if receiver.unattended():
-            if not source.finished:
+            if not source.finished or (inbound.stopped and not inbound.full):
                 self._read_for_absent_application(task_group)
             elif seen == inbound.messages_taken:
                 closing.reach_end()

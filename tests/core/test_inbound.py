@@ -48,6 +48,8 @@ def feed(inbound, data, size=None):
     for start in range(0, len(data), size):
         piece = bytearray(data[start : start + size])
         inbound.receive_data(piece, len(piece))
+        while inbound.stopped and not inbound.full:
+            inbound.resume()
     return inbound
 
 
@@ -352,3 +354,97 @@ def test_the_end_is_news_to_who_wants_a_message_whole(end):
     inbound = feed(make(), frame(0x01, b"x"))
     assert not inbound.has_news()
     assert feed(inbound, end).has_news()
+
+
+@pytest.mark.parametrize(
+    ("unit", "steps"),
+    [(frame(0x89), 256), (frame(0x00), 255), (frame(0x8A, b"x"), 256)],
+    ids=["pings", "empty fragments", "pongs"],
+)
+def test_parsing_stops_when_it_takes_long(unit, steps):
+    """Others must run in between; what was not looked at is held, and nothing of it is lost."""
+    inbound = make()
+    beginning = frame(0x02, b"") if unit == frame(0x00) else b""
+    data = bytearray(beginning + unit * 1000)
+    inbound.receive_data(data, len(data))
+    rest = (1000 - steps) * len(unit)
+    assert (inbound.stopped, inbound.full, inbound.held) == (True, False, rest)
+    resumed = 0
+    while inbound.stopped:
+        inbound.resume()
+        resumed += 1
+    assert (resumed, inbound.held, inbound.failure) == (3, 0, None)
+    assert inbound.effort() == 1000 + bool(beginning)
+
+
+def test_parsing_stops_in_the_middle_of_blocks_that_end_again_and_again():
+    """Two bytes each, which take a decoder each and come to nothing."""
+    inbound = make(deflate=True)
+    data = bytearray(frame(0xC2, b"\x03\x00" * 10_000))
+    inbound.receive_data(data, len(data))
+    assert (inbound.stopped, inbound.full, inbound.messages) == (True, False, [])
+    assert inbound.effort() < 400
+    while inbound.stopped:
+        before = inbound.effort()
+        inbound.resume()
+        assert inbound.effort() - before < 400
+    assert (inbound.messages, inbound.failure) == ([b""], None)
+
+
+def test_messages_that_are_inflated_whole_stop_it_as_well():
+    inbound = make(deflate=True, receive_buffer=2**20)
+    compressor = zlib.compressobj(wbits=-15)
+    small = compressor.compress(b"x") + compressor.flush(zlib.Z_SYNC_FLUSH)
+    data = bytearray(frame(0xC2, small[:-4]) * 1000)
+    inbound.receive_data(data, len(data))
+    assert inbound.stopped
+    assert 200 < len(inbound.messages) < 300
+    while inbound.stopped:
+        inbound.resume()
+    assert inbound.messages == [b"x"] * 1000
+
+
+def test_what_is_dropped_is_not_collected():
+    inbound = make(message_size=None)
+    inbound.discard()
+    feed(inbound, frame(0x82, bytes(100_000))[:50_000])
+    assert inbound.message.payload is None
+    assert isinstance(inbound.message.sink, Discard)
+
+
+def test_many_empty_messages_in_fragments_are_bounded():
+    data = bytearray((frame(0x01) + frame(0x80)) * 100)
+    inbound = make(receive_buffer=640)
+    inbound.receive_data(data, len(data))
+    assert (inbound.full, inbound.stopped, len(inbound.messages)) == (True, True, 10)
+
+
+def test_no_memory_is_taken_for_what_a_header_announces():
+    inbound = make(message_size=None)
+    head = bytearray(b"\x82\xff" + (2**40).to_bytes(8, "big") + K4)
+    inbound.receive_data(head, len(head))
+    assert (inbound.failure, inbound.message.payload) == (None, None)
+
+
+def test_bytes_that_were_not_looked_at_are_held():
+    inbound = make(receive_buffer=10)
+    data = bytearray(frame(0x82, bytes(10)) + frame(0x01, b"a") + frame(0x80, b"b"))
+    inbound.receive_data(data, len(data))
+    assert inbound.stopped
+    before = inbound.held
+    ping = bytearray(frame(0x89))
+    inbound.receive_data(ping, len(ping))
+    assert inbound.held == before + len(ping)
+    inbound.refuse()
+    assert not inbound.stopped
+
+
+def test_data_behind_a_final_block_in_one_frame():
+    """A message that came whole is inflated in one step, and what is behind its first end is not lost."""
+    inbound = make(deflate=True)
+    blocks = []
+    for part in (b"first", b"second"):
+        compressor = zlib.compressobj(wbits=-15)
+        blocks.append(compressor.compress(part) + compressor.flush())
+    feed(inbound, frame(0xC2, b"".join(blocks) + b"\0"))
+    assert inbound.messages == [b"firstsecond"]

@@ -166,3 +166,17 @@ def test_rest_without_compression():
     outbound = Outbound(masked=False)
     outbound.rest(KEEP_COMPRESSOR)
     assert outbound.message(Opcode.TEXT, b"Hello", None) == [b"\x81\x05Hello"]
+
+
+@pytest.mark.parametrize("how", ["long", "in fragments"])
+def test_the_compressor_rests_after_every_kind_of_message(how):
+    deflater = Deflater("zlib", 6, 8, 15, True)
+    outbound = Outbound(masked=False, deflater=deflater, threshold=0)
+    if how == "long":
+        outbound.compress_ahead(b"x" * 70000)
+        outbound.message(Opcode.TEXT, b"rest", True)
+    else:
+        outbound.fragment(Opcode.TEXT, b"Hello", final=False)
+        outbound.fragment(Opcode.CONTINUATION, b"", final=True)
+    outbound.rest(KEEP_COMPRESSOR)
+    assert deflater._compressor is None

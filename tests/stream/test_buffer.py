@@ -293,3 +293,16 @@ async def test_work_that_is_ready_still_lets_others_run(call):
         for _ in range(1000):
             await call(buffer)
     assert scope.cancelled_caught
+
+
+async def test_a_read_that_was_cancelled_leaves_the_bound():
+    buffer = Buffer(4)
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await buffer.read()
+    await buffer.write(b"1234")
+    async with anyio.create_task_group() as tg:
+        tg.start_soon(buffer.write, b"5")
+        await anyio.wait_all_tasks_blocked()
+        assert buffer.size == 4
+        tg.cancel_scope.cancel()

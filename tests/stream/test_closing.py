@@ -7,6 +7,7 @@ import pytest
 from anyws.enums import State
 from anyws.errors import CloseCause, ConnectionClosed, ConnectionClosedError, ConnectionClosedOK
 from anyws.limits import Limits
+from anyws.stream import closing
 from anyws.testing import FaultyStream, WebSocketPair
 
 pytestmark = pytest.mark.anyio
@@ -416,3 +417,57 @@ async def test_a_reader_is_given_up_when_too_much_comes_while_we_close(raw_clien
                 assert websocket.buffered < 5000
                 await peer.send_close(1000)
             break
+
+
+async def test_no_room_is_made_on_a_connection_that_is_lost():
+    """Its handler has not noticed yet; the budget asks all alike."""
+    async with WebSocketPair() as (client, server):
+        await client.send("x")
+        assert await server.receive() == "x"
+        server.drop(CloseCause.CONNECTION_LOST)
+        server.make_room("too much")
+        assert server.close_code == 1006
+
+
+async def test_a_close_frame_that_has_come_is_answered_by_closing(raw_client):
+    """With the peer's code, not ours, though nobody has received it."""
+    async with raw_client() as (websocket, peer), anyio.create_task_group() as tg:
+        await peer.send_close(1001)
+        await websocket._receiver.more_in_background()
+        tg.start_soon(websocket.close, 1000)
+        assert (await peer.receive_frame()).payload == b"\x03\xe9"
+        await peer.stream.aclose()
+    assert websocket.close_code == 1001
+
+
+async def test_a_peer_that_answers_and_does_not_end_the_stream(raw_client, monkeypatch):
+    """It is waited for a while, and no longer than that: not until the time limit of closing."""
+    monkeypatch.setattr(closing, "LINGER", 0.05)
+    async with raw_client(close_timeout=60) as (websocket, peer), anyio.create_task_group() as tg:
+
+        async def answer():
+            await peer.receive_frame()
+            await peer.send_close(1000)
+
+        tg.start_soon(answer)
+        await websocket.close()
+        assert websocket.close_code == 1000
+
+
+async def test_a_slow_reader_gets_all_that_was_sent_before_closing(raw_client, monkeypatch):
+    """It has not forgotten to end the stream, it is not there yet."""
+    monkeypatch.setattr(closing, "LINGER", 0)
+    async with (
+        raw_client(close_timeout=60, capacity=100) as (websocket, peer),
+        anyio.create_task_group() as tg,
+    ):
+        tg.start_soon(websocket.send, bytes(5000))
+        await anyio.wait_all_tasks_blocked()
+        tg.start_soon(websocket.close, 1000)
+        await anyio.wait_all_tasks_blocked()
+        await peer.send_close(1000)
+        for _ in range(20):
+            await anyio.lowlevel.checkpoint()
+        assert (await peer.receive_frame()).payload == bytes(5000)
+        assert (await peer.receive_frame()).opcode == 8
+        await peer.stream.aclose()

@@ -446,3 +446,62 @@ async def test_the_block_is_left_while_its_first_piece_waits(raw_client):
 async def _raises(kind, call, *arguments):
     with pytest.raises(kind):
         await call(*arguments)
+
+
+async def test_senders_that_wait_are_told_when_the_connection_ends_in_the_block(raw_client):
+    async with raw_client() as (websocket, _), anyio.create_task_group() as tg:
+
+        async def send():
+            with pytest.raises(ConnectionClosed):
+                await websocket.send("later")
+
+        with pytest.raises(ConnectionClosed):
+            async with websocket.writer.fragment() as stream:
+                await stream.send("a")
+                tg.start_soon(send)
+                await anyio.wait_all_tasks_blocked()
+                websocket.drop(CloseCause.CONNECTION_LOST)
+
+
+LONG = "abcdefghij" * 30_000
+
+
+async def test_what_was_compressed_of_a_piece_that_is_not_sent_leaves_no_trace():
+    """The block is left while a task compresses a long first piece."""
+    async with WebSocketPair() as (client, server), anyio.create_task_group() as tg:
+
+        async def send():
+            with pytest.raises(RuntimeError, match="finished"):
+                await stream.send(LONG)
+
+        with pytest.raises(anyio.BusyResourceError):
+            async with client.writer.fragment(compress=True) as stream:
+                tg.start_soon(send)
+                await anyio.lowlevel.checkpoint()
+                await anyio.lowlevel.checkpoint()
+        await anyio.wait_all_tasks_blocked()
+        await client.send("after " * 100)
+        with anyio.fail_after(5):
+            assert await server.receive() == "after " * 100
+
+
+async def test_a_long_piece_that_is_cancelled_leaves_no_trace_in_the_compressor():
+    async with WebSocketPair() as (client, server), anyio.create_task_group() as tg:
+        received = []
+
+        async def receive():
+            received.append(await server.receive())
+
+        tg.start_soon(receive)
+        async with client.writer.fragment(compress=True) as stream:
+            await stream.send("first " * 100)
+            async with anyio.create_task_group() as sending:
+                sending.start_soon(stream.send, LONG)
+                await anyio.lowlevel.checkpoint()
+                await anyio.lowlevel.checkpoint()
+                sending.cancel_scope.cancel()
+            await stream.send("last " * 100)
+        with anyio.fail_after(5):
+            while not received:
+                await anyio.lowlevel.checkpoint()
+    assert received == ["first " * 100 + "last " * 100]

@@ -309,3 +309,14 @@ async def test_half_a_message_is_no_end_of_the_stream(raw_client):
                 assert caught.value.code == 1000
                 assert isinstance(caught.value.__cause__, ConnectionClosedOK)
             assert not reader.at_eof()
+
+
+async def test_a_large_message_that_was_left_does_not_hold_up_the_next_one():
+    limits = Limits(receive_buffer=1000, message_size=None)
+    async with WebSocketPair(limits=limits) as (client, server), anyio.create_task_group() as tg:
+        tg.start_soon(client.send, bytes(500_000))
+        readers = aiter(server.readers())
+        await anext(readers)
+        tg.start_soon(client.send, "next")
+        with anyio.fail_after(10):
+            assert await (await anext(readers)).get() == "next"

@@ -410,3 +410,20 @@ async def test_statistics_count_what_was_sent(raw_client):
         statistics = websocket.statistics()
         assert statistics.messages_sent == 2
         assert statistics.bytes_sent == 5 + 5 + 2
+
+
+async def test_flush_waits_for_room(raw_client):
+    async with raw_client(capacity=10, limits=Limits(send_buffer=100)) as (websocket, peer):
+        flushed = []
+
+        async def flush():
+            await websocket.writer.flush()
+            flushed.append(True)
+
+        websocket.writer.write_frame(0x82, bytes(5000), 5000)
+        async with anyio.create_task_group() as tg:
+            tg.start_soon(flush)
+            await anyio.wait_all_tasks_blocked()
+            assert not flushed
+            assert (await peer.receive_frame()).payload == bytes(5000)
+        assert flushed

@@ -19,6 +19,7 @@ __all__ = [
     "parse_cookies",
     "parse_extensions",
     "parse_token_list",
+    "plain",
 ]
 
 HeadersLike: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
@@ -144,7 +145,12 @@ def _check_field(name: str, value: str) -> tuple[str, str]:
         raise ValueError(
             f"the value of header {name} holds a control character or is not Latin-1: {value!r}"
         )
-    return name, value.strip(" \t")
+    return plain(name), plain(value).strip(" \t")
+
+
+def plain(text: str) -> str:
+    """Return ``text`` as ``str`` itself: a kind of it, such as an enum, may format itself in another way."""
+    return str.__str__(text)
 
 
 def is_token(text: str) -> bool:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from anyws.core.handshake.headers import Headers
+from anyws.core.handshake.headers import Headers, plain
 
 if TYPE_CHECKING:
     from anyws.core.handshake.headers import HeadersLike
@@ -56,7 +56,7 @@ class Response:
                 fields = Headers((*fields.raw, ("Content-Type", "text/plain; charset=utf-8")))
         if body and not _allows_body(status):
             raise ValueError(f"a response with status {status} has no body")
-        reason = _default_reason(status) if reason is None else reason
+        reason = _default_reason(status) if reason is None else plain(reason)
         if not _REASON.fullmatch(reason):
             raise ValueError(f"the reason phrase holds what HTTP does not allow: {reason!r}")
         object.__setattr__(self, "status", status)

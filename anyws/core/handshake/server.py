@@ -13,6 +13,7 @@ from anyws.core.handshake.headers import (
     build_extensions,
     parse_extensions,
     parse_token_list,
+    plain,
 )
 from anyws.core.handshake.http import RequestReader
 from anyws.core.handshake.origins import Origins, check_origin, check_origins_argument
@@ -221,7 +222,8 @@ class ServerHandshake:
             raise ValueError(
                 f"select_subprotocol chose {chosen!r}, which the client does not offer"
             )
-        return chosen
+        # The client's own characters, whatever kind of string was chosen.
+        return None if chosen is None else plain(chosen)
 
     def _negotiate(self, offer: _Offer) -> tuple[str | None, DeflateParameters | None]:
         """Take the first offer that suits (RFC 7692, section 5)."""

@@ -6,7 +6,7 @@ import binascii
 import hashlib
 from typing import TYPE_CHECKING, NamedTuple
 
-from anyws.core.handshake.headers import Headers, HeadersLike, check_token
+from anyws.core.handshake.headers import Headers, HeadersLike, check_token, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -60,12 +60,14 @@ def checked_subprotocols(subprotocols: Sequence[str]) -> tuple[str, ...]:
     """The subprotocols of a user, as a tuple.
 
     Raises:
-        TypeError: a single string was given.
+        TypeError: a single string was given, or something that is no string.
         ValueError: one is not a token, or comes twice (RFC 6455, section 4.1).
     """
     if isinstance(subprotocols, str):
         raise TypeError("subprotocols must be a sequence of names, not one string")
-    names = tuple(subprotocols)
+    if not all(isinstance(name, str) for name in subprotocols):
+        raise TypeError(f"subprotocols must be strings, not {subprotocols!r}")
+    names = tuple(map(plain, subprotocols))
     for name in names:
         check_token(name, "a subprotocol")
     if len(set(names)) != len(names):

@@ -24,6 +24,7 @@ _FORBIDDEN = re.compile(r"[\s\x00-\x20\x7f-\xa0]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 _AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._~-]+))(?::([0-9]{0,5}))?")
+_NAME = re.compile(r"[A-Za-z0-9._~-]+")
 _ZONE = re.compile(r"(\[[0-9A-Fa-f:.]+)%25([A-Za-z0-9._~-]+)(\].*)")
 
 # What RFC 3986 allows in a path and a query; "%" stays, because it is an escape already.
@@ -231,9 +232,13 @@ def _to_ascii(name: str) -> str:
     if len(name) > _HOST_LENGTH:
         raise InvalidURI("the host name is too long")
     try:
-        return name.encode("idna").decode("ascii")
+        ascii_name = name.encode("idna").decode("ascii")
     except UnicodeError:
-        raise InvalidURI("the host name cannot be written as IDNA") from None
+        ascii_name = ""
+    # A wide colon becomes a colon, and would put a port where nobody else reads one.
+    if not _NAME.fullmatch(ascii_name):
+        raise InvalidURI("the host name cannot be written as IDNA")
+    return ascii_name
 
 
 def _check_labels(host: str) -> None:

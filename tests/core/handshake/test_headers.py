@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import time
 
 import pytest
@@ -201,3 +202,15 @@ def test_h10_extensions_are_written_of_tokens(extension: tuple[str, list[tuple[s
 )
 def test_cookies_are_read(values: list[str], cookies: dict[str, str]) -> None:
     assert parse_cookies(values) == cookies
+
+
+def test_an_enum_of_strings_is_its_value() -> None:
+    """Formatted it would be its name, which nobody has checked."""
+
+    class Name(str, enum.Enum):  # noqa: UP042 - StrEnum formats as its value
+        TOKEN = "X-Token"
+        SECRET = "s3cret"
+
+    headers = Headers({Name.TOKEN: Name.SECRET})
+    assert headers.raw == (("X-Token", "s3cret"),)
+    assert headers.serialize() == b"X-Token: s3cret\r\n"

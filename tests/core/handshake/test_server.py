@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 
 import pytest
@@ -249,6 +250,18 @@ def test_a_function_chooses_the_subprotocol(choice: str | None) -> None:
     data = upgrade({b"Sec-WebSocket-Protocol": b"a, b, a"})
     assert handshake.accept(read(handshake, data)).subprotocol == choice
     assert seen == [("/chat", ("a", "b"))]
+
+
+@pytest.mark.parametrize("by_function", [False, True])
+def test_a_subprotocol_that_is_an_enum_is_its_value(by_function: bool) -> None:
+    class Name(str, enum.Enum):  # noqa: UP042 - StrEnum formats as its value
+        CHAT = "chat.v1"
+
+    select = (lambda _request, _offered: Name.CHAT) if by_function else None
+    handshake = server(subprotocols=[Name.CHAT], select_subprotocol=select)
+    acceptance = handshake.accept(read(handshake, upgrade({b"Sec-WebSocket-Protocol": b"chat.v1"})))
+    assert b"\r\nSec-WebSocket-Protocol: chat.v1\r\n" in acceptance.data
+    assert type(acceptance.subprotocol) is str
 
 
 def test_a_function_cannot_choose_what_was_not_offered() -> None:

@@ -188,3 +188,10 @@ def test_what_is_no_address_of_a_proxy(text: str) -> None:
     with pytest.raises(InvalidURI) as caught:
         parse_proxy_uri(text)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["good.example\uff1a9999", "a\uff0fb.example", "a\uff20b.example"])
+def test_wide_characters_are_no_delimiters(host: str) -> None:
+    """A wide colon would become one, and what follows a port; browsers refuse such a host."""
+    with pytest.raises(InvalidURI, match="IDNA"):
+        parse_uri(f"ws://{host}/")
