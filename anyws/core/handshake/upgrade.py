@@ -65,9 +65,10 @@ def checked_subprotocols(subprotocols: Sequence[str]) -> tuple[str, ...]:
     """
     if isinstance(subprotocols, str):
         raise TypeError("subprotocols must be a sequence of names, not one string")
-    if not all(isinstance(name, str) for name in subprotocols):
-        raise TypeError(f"subprotocols must be strings, not {subprotocols!r}")
-    names = tuple(map(plain, subprotocols))
+    names = tuple(subprotocols)
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError(f"subprotocols must be strings, not {names!r}")
+    names = tuple(map(plain, names))
     for name in names:
         check_token(name, "a subprotocol")
     if len(set(names)) != len(names):
