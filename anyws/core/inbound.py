@@ -224,7 +224,14 @@ class Inbound:
         Never raises for what the peer sent: a violation is kept in ``failure``.
         """
         rest = self._rest
-        if rest is not None:
+        if self.stopped:
+            # For ``resume``, which lets others run: TLS gives many pieces at once.
+            piece = memoryview(buffer)[:end]
+            if rest is None:
+                self._rest = bytearray(piece)
+            else:
+                rest += piece
+        elif rest is not None:
             self._rest = None
             rest += memoryview(buffer)[:end]
             self._process(rest, 0, len(rest))

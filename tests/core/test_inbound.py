@@ -377,6 +377,35 @@ def test_parsing_stops_when_it_takes_long(unit, steps):
     assert inbound.effort() == 1000 + bool(beginning)
 
 
+def test_what_comes_while_it_is_stopped_is_left_for_later():
+    inbound = make()
+    pings = bytearray(frame(0x89) * 300)
+    inbound.receive_data(pings, len(pings))
+    for _ in range(3):
+        inbound.receive_data(pings, len(pings))
+    assert (inbound.stopped, inbound.effort()) == (True, 256)
+    while inbound.stopped:
+        inbound.resume()
+    assert (inbound.effort(), inbound.held) == (1200, 0)
+
+
+def test_what_comes_while_it_is_stopped_at_the_end_of_the_bytes_is_left_for_later():
+    inbound = make(deflate=True)
+    blocks = bytearray(frame(0x42, b"\x03\x00" * 5000))
+    inbound.receive_data(blocks, len(blocks))
+    assert (inbound.stopped, inbound.held) == (True, 0)
+    end = bytearray(frame(0x80))
+    inbound.receive_data(end, len(end))
+    assert inbound.held == len(end)
+    assert feed_rest(inbound).messages == [b""]
+
+
+def feed_rest(inbound):
+    while inbound.stopped:
+        inbound.resume()
+    return inbound
+
+
 def test_parsing_stops_in_the_middle_of_blocks_that_end_again_and_again():
     """Two bytes each, which take a decoder each and come to nothing."""
     inbound = make(deflate=True)
