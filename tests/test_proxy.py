@@ -267,11 +267,13 @@ async def answering(*pieces, reset=False):
             tg.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("status", [300, 302, 403])
 @pytest.mark.parametrize("reset", [False, True])
-async def test_a_proxy_that_refuses_and_hangs_up(reset):
-    answer = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 1000\r\n\r\nthe beginning"
+async def test_a_proxy_that_refuses_and_hangs_up(status, reset):
+    """Every answer but 2xx; a page to go to instead is no tunnel."""
+    answer = b"HTTP/1.1 %d Something\r\nContent-Length: 1000\r\n\r\nthe beginning" % status
     async with answering(answer, reset=reset) as address:
-        with pytest.raises(ConnectionRefusedError, match="the proxy answered 403"):
+        with pytest.raises(ConnectionRefusedError, match=f"the proxy answered {status}"):
             await echoed("ws://chat.example", proxy=f"http://{address}")
 
 

@@ -246,3 +246,27 @@ async def test_an_error_in_writing_ends_the_connection(over_memory, sink_class):
         transport.write(b"x")
         await sink.gone.wait()
         assert sink.lost == [context.error]
+
+
+async def test_the_high_water_mark_is_that_of_the_stream_below(over_memory):
+    async with over_memory() as (transport, _, stream):
+        stream._incoming.capacity = 10
+        transport.set_high_water(100)
+        transport.write(bytes(1000))
+        await anyio.wait_all_tasks_blocked()
+        assert transport.clogged
+
+
+async def test_the_end_of_the_stream_is_written_once(over_memory, sink_class):
+    """And nothing behind it."""
+    sink = sink_class()
+    async with over_memory() as (transport, peer, stream):
+        transport.attach(sink)
+        transport.write(b"last")
+        transport.write_eof()
+        transport.write_eof()
+        transport.write(b"late")
+        assert await peer.receive() == b"last"
+        assert await peer.receive() == b""
+        with pytest.raises(anyio.EndOfStream):
+            await stream.receive()
