@@ -139,7 +139,7 @@ class Repl:
     def _close(self, text: str) -> None:
         code, _, reason = text.partition(" ")
         if code and not (code.isdecimal() and len(code) <= _CODE_DIGITS):
-            self._error(f"{code!r} is not a close code")
+            self._error(f"{code[:20]!r} is not a close code")
         else:
             self._to_send.send_nowait(Close(int(code or 1000), reason))
 

@@ -8,9 +8,8 @@ whole, plain data frames from its front; every other frame is judged here, heade
 is judged as soon as its bytes are there, before its payload is waited for and before memory is
 taken. What cannot be used yet is copied away, so that the buffer is free for another connection.
 
-A message that does not lie whole in the buffer becomes an ``IncomingMessage``, which collects it or
-hands it to a sink as it comes. Fragments are joined at once, so that their number costs no memory.
-Text is validated as it comes, so that bad text fails early.
+A message that does not lie whole in the buffer becomes an ``IncomingMessage``, which collects it or hands
+it to a sink as it comes. Fragments are joined and text is validated at once.
 
 Three things end the reading for good: a close frame, a violation, and a size over a limit. They
 wait their turn: the messages that came before stay in ``messages``, and the ending takes effect
@@ -95,8 +94,7 @@ class Inbound:
     )
 
     def __init__(self, *, masked: bool, limits: Limits, inflater: Inflater | None = None) -> None:
-        #: Whole messages in their order, of which the first ``_taken`` are gone.
-        # A list, since an empty deque takes 760 bytes of every idle connection.
+        #: Whole messages, of which the first ``_taken`` are gone; an empty deque takes 760 bytes.
         self.messages: list[Any] = []
         self._taken = 0
         #: Messages that were taken so far.
@@ -109,8 +107,7 @@ class Inbound:
         self.failure: ProtocolError | None = None
         #: Whether ``close`` or ``failure`` is set or ``refuse`` was called; nothing is parsed then.
         self.ended = False
-        # An empty list takes 56 bytes of every idle connection.
-        self._pings: list[bytes] | None = None
+        self._pings: list[bytes] | None = None  # an empty list takes 56 bytes
         self._pongs: list[bytes] | None = None
         #: Whether somebody waits for the unfinished message to become whole.
         self.hungry = False
@@ -226,11 +223,8 @@ class Inbound:
         rest = self._rest
         if self.stopped:
             # For ``resume``, which lets others run: TLS gives many pieces at once.
-            piece = memoryview(buffer)[:end]
-            if rest is None:
-                self._rest = bytearray(piece)
-            else:
-                rest += piece
+            self._rest = rest = rest or bytearray()
+            rest += memoryview(buffer)[:end]
         elif rest is not None:
             self._rest = None
             rest += memoryview(buffer)[:end]
@@ -298,12 +292,11 @@ class Inbound:
         inflater = self._inflater
         messages = [] if self._discarding else self.messages
         found = wire.scan(buffer, position, end, self._masked, self._scan_limit, messages, inflater)
-        if not self._discarding:
-            self._queued += found - position
-            if inflater is not None:
-                self._queued += inflater.size
+        inflated = 0
         if inflater is not None:
-            inflater.size = 0
+            inflated, inflater.size = inflater.size, 0
+        if not self._discarding:
+            self._queued += found - position + inflated
         return found
 
     def _deliver(self, message: IncomingMessage) -> None:

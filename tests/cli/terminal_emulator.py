@@ -1,5 +1,6 @@
 """A terminal for programs under test: a pseudo-terminal, and what its screen would show."""
 
+import codecs
 import fcntl
 import os
 import re
@@ -10,6 +11,8 @@ import sys
 import termios
 import time
 
+#: The beginning of a sequence whose rest has not come.
+_CUT = re.compile(r"\x1b(?:\[[0-9;?]*)?$")
 _TOKEN = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|([\r\n\x07])|([^\x1b\r\n\x07]+)")
 #: Gives the process the terminal, as a login does, so that it hears of a new size.
 _LOGIN = (
@@ -30,6 +33,9 @@ class Screen:
 
     def feed(self, text):
         text = self._pending + text
+        cut = _CUT.search(text)
+        self._pending = cut[0] if cut else ""
+        text = text.removesuffix(self._pending)
         end = 0
         for match in _TOKEN.finditer(text):
             assert match.start() == end, f"not understood: {text[end : match.start()]!r}"
@@ -44,8 +50,7 @@ class Screen:
                 self._down(1)
             elif command is not None:
                 self._command(command, parameters)
-        self._pending = text[end:]
-        assert len(self._pending) < 20, f"not understood: {self._pending!r}"
+        assert end == len(text), f"not understood: {text[end:]!r}"
 
     def _put(self, character):
         if self.column == self.width:
@@ -93,6 +98,7 @@ class Terminal:
         self.master, slave = os.openpty()
         self.screen = Screen(width)
         self.raw = ""
+        self._decode = codecs.getincrementaldecoder("utf-8")().decode
         self.resize(width, height)
         self.before = termios.tcgetattr(self.master)
         # In a session of its own nobody could continue it, so the kernel would not stop it.
@@ -150,5 +156,6 @@ class Terminal:
             if not data:
                 assert to_the_end, f"{what} never came; the screen shows\n{self.screen.text}"
                 return
-            self.raw += data.decode()
-            self.screen.feed(data.decode())
+            text = self._decode(data)
+            self.raw += text
+            self.screen.feed(text)
