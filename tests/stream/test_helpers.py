@@ -225,3 +225,15 @@ async def test_cancelled_by_the_loop_while_it_opens():
 
     with anyio.fail_after(5), pytest.raises(RuntimeError, match="the event loop has ended"):
         await helpers.open(start)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_wait_that_is_thrown_away():
+    """As Python does with a coroutine that nobody awaits any more; it may not wait again."""
+    helpers, task_group = await opened()
+    task_group.start_soon(anyio.sleep_forever)
+    await anyio.wait_all_tasks_blocked()
+    stopping = helpers.stop(None)
+    stopping.send(None)
+    stopping.close()
+    await helpers.stop(None)
